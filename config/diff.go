@@ -1,0 +1,230 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+)
+
+// Changes is what a reload has to do to get from one Config to another. It does
+// not say anything about names, paths, warnings, lines and the order of peers.
+type Changes struct {
+	Added, Removed []Peer       // in the order of the Config that has them
+	Changed        []PeerChange // in the order of the new Config
+	Interface      InterfaceChanges
+	Router         RouterChanges
+}
+
+// Empty reports whether there is nothing to do.
+func (c Changes) Empty() bool {
+	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{}
+}
+
+// PeersChanged reports whether any peer is added, removed or changed.
+func (c Changes) PeersChanged() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) > 0 }
+
+// LogValue returns counts and the names of what changed, without values.
+func (c Changes) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Int("peers_added", len(c.Added)),
+		slog.Int("peers_removed", len(c.Removed)),
+		slog.Int("peers_changed", len(c.Changed)),
+		slog.Any("interface", c.Interface.Names()),
+		slog.Any("router", c.Router.Names()),
+	)
+}
+
+// A PeerChange is a peer that both Configs have, with at least one difference.
+type PeerChange struct {
+	Old, New Peer
+
+	// Which fields differ. AllowedIPs in another order are the same.
+	PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive bool
+
+	// AllowedIPsAdded and AllowedIPsRemoved are the ranges behind AllowedIPs. One
+	// that moved from a peer to another is removed there and added here.
+	AllowedIPsAdded, AllowedIPsRemoved []netip.Prefix
+}
+
+// Names returns the keys of the fields that differ.
+func (c PeerChange) Names() []string {
+	return named([]change{
+		{"PresharedKey", c.PresharedKey},
+		{"AllowedIPs", c.AllowedIPs},
+		{"Endpoint", c.Endpoint},
+		{"PersistentKeepalive", c.PersistentKeepalive},
+	})
+}
+
+// InterfaceChanges says which fields of [Interface] differ. Addresses, DNS, search
+// domains and hooks in another order are different.
+type InterfaceChanges struct {
+	PrivateKey, ListenPort, FwMark        bool
+	Addresses, DNS, DNSSearch, MTU, Table bool
+	PreUp, PostUp, PreDown, PostDown      bool
+	SaveConfig                            bool
+}
+
+// Names returns the names of the fields that differ.
+func (c InterfaceChanges) Names() []string {
+	return named([]change{
+		{"PrivateKey", c.PrivateKey},
+		{"ListenPort", c.ListenPort},
+		{"FwMark", c.FwMark},
+		{"Addresses", c.Addresses},
+		{"DNS", c.DNS},
+		{"DNSSearch", c.DNSSearch},
+		{"MTU", c.MTU},
+		{"Table", c.Table},
+		{"PreUp", c.PreUp},
+		{"PostUp", c.PostUp},
+		{"PreDown", c.PreDown},
+		{"PostDown", c.PostDown},
+		{"SaveConfig", c.SaveConfig},
+	})
+}
+
+// RouterChanges says which fields of [Router] differ.
+type RouterChanges struct {
+	Mode, Queues, GSO, GRO, ReceiveBuffer, SendBuffer, ControlSocket, LogLevel bool
+}
+
+// Names returns the names of the fields that differ.
+func (c RouterChanges) Names() []string {
+	return named([]change{
+		{"Mode", c.Mode},
+		{"Queues", c.Queues},
+		{"GSO", c.GSO},
+		{"GRO", c.GRO},
+		{"ReceiveBuffer", c.ReceiveBuffer},
+		{"SendBuffer", c.SendBuffer},
+		{"ControlSocket", c.ControlSocket},
+		{"LogLevel", c.LogLevel},
+	})
+}
+
+// A change is a field and whether it differs.
+type change struct {
+	name string
+	yes  bool
+}
+
+func named(changes []change) []string {
+	var names []string
+	for _, c := range changes {
+		if c.yes {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// Diff returns what changes from old to new; nil stands for an empty Config. Peers
+// are the same peer when their public keys are equal.
+func Diff(old, new *Config) Changes {
+	if old == nil {
+		old = &Config{}
+	}
+	if new == nil {
+		new = &Config{}
+	}
+	changes := Changes{
+		Interface: diffInterface(&old.Interface, &new.Interface),
+		Router:    diffRouter(&old.Router, &new.Router),
+	}
+	before := byPublicKey(old.Peers)
+	after := byPublicKey(new.Peers)
+	for _, p := range old.Peers {
+		if _, stays := after[p.PublicKey]; !stays {
+			changes.Removed = append(changes.Removed, p)
+		}
+	}
+	for _, p := range new.Peers {
+		was, known := before[p.PublicKey]
+		if !known {
+			changes.Added = append(changes.Added, p)
+		} else if c, differs := diffPeer(was, p); differs {
+			changes.Changed = append(changes.Changed, c)
+		}
+	}
+	return changes
+}
+
+func byPublicKey(peers []Peer) map[Key]Peer {
+	m := make(map[Key]Peer, len(peers))
+	for _, p := range peers {
+		m[p.PublicKey] = p
+	}
+	return m
+}
+
+func diffPeer(old, new Peer) (c PeerChange, differs bool) {
+	c = PeerChange{
+		Old: old, New: new,
+		PresharedKey:        old.PresharedKey != new.PresharedKey,
+		Endpoint:            !old.Endpoint.equal(new.Endpoint),
+		PersistentKeepalive: old.PersistentKeepalive != new.PersistentKeepalive,
+		AllowedIPsAdded:     without(new.AllowedIPs, old.AllowedIPs),
+		AllowedIPsRemoved:   without(old.AllowedIPs, new.AllowedIPs),
+	}
+	c.AllowedIPs = len(c.AllowedIPsAdded)+len(c.AllowedIPsRemoved) > 0
+	return c, c.PresharedKey || c.AllowedIPs || c.Endpoint || c.PersistentKeepalive
+}
+
+// without returns the elements of a that are not in b, in the order of a.
+func without(a, b []netip.Prefix) []netip.Prefix {
+	if slices.Equal(a, b) {
+		return nil
+	}
+	in := make(map[netip.Prefix]bool, len(b))
+	for _, p := range b {
+		in[p] = true
+	}
+	var rest []netip.Prefix
+	for _, p := range a {
+		if !in[p] {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+func diffInterface(old, new *Interface) InterfaceChanges {
+	return InterfaceChanges{
+		PrivateKey: !samePrivateKey(old.PrivateKey, new.PrivateKey),
+		ListenPort: old.ListenPort != new.ListenPort,
+		FwMark:     old.FwMark != new.FwMark,
+		Addresses:  !slices.Equal(old.Addresses, new.Addresses),
+		DNS:        !slices.Equal(old.DNS, new.DNS),
+		DNSSearch:  !slices.Equal(old.DNSSearch, new.DNSSearch),
+		MTU:        old.MTU != new.MTU,
+		Table:      old.Table != new.Table,
+		PreUp:      !slices.Equal(old.PreUp, new.PreUp),
+		PostUp:     !slices.Equal(old.PostUp, new.PostUp),
+		PreDown:    !slices.Equal(old.PreDown, new.PreDown),
+		PostDown:   !slices.Equal(old.PostDown, new.PostDown),
+		SaveConfig: old.SaveConfig != new.SaveConfig,
+	}
+}
+
+// samePrivateKey compares keys as Curve25519 uses them: bits that clamping sets or
+// clears do not count.
+func samePrivateKey(a, b Key) bool {
+	return a.IsZero() == b.IsZero() && a.clamp() == b.clamp()
+}
+
+func diffRouter(old, new *Router) RouterChanges {
+	return RouterChanges{
+		Mode:          old.Mode != new.Mode,
+		Queues:        old.Queues != new.Queues,
+		GSO:           old.GSO != new.GSO,
+		GRO:           old.GRO != new.GRO,
+		ReceiveBuffer: old.ReceiveBuffer != new.ReceiveBuffer,
+		SendBuffer:    old.SendBuffer != new.SendBuffer,
+		ControlSocket: old.ControlSocket != new.ControlSocket,
+		LogLevel:      old.LogLevel != new.LogLevel || old.LogLevelSet != new.LogLevelSet,
+	}
+}

@@ -1,0 +1,58 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+// Package config reads, checks, compares and writes configuration files: the
+// format of wg(8) and wg-quick(8), and a [Router] section for what is ours.
+//
+// Most callers want [Find] and [Load], which give a [Config] or a list of
+// everything that is wrong with the file:
+//
+//	path, err := config.Find("wg0") // /etc/wireguard/wg0.conf
+//	cfg, err := config.Load(path)
+//	for _, w := range cfg.Warnings { fmt.Fprintln(os.Stderr, w) }
+//
+// [Parse] reads from anywhere, [Diff] says what a reload has to do,
+// [Config.WriteTo] and [Config.Save] write a file that parses to the same Config,
+// and [Config.WriteWG] writes the part that wg setconf accepts. The command line,
+// the engine and programs that embed it are the callers.
+//
+// # Format
+//
+// A file that wg-quick accepts is accepted and means the same; the reference is
+// wireguard-tools at 2025-05, src/config.c and src/wg-quick/linux.bash. Section
+// names and keys are case-insensitive. White space is ignored around values, and
+// inside them too for the keys of wg. A comment reaches from # to the end of the
+// line, except in the four hooks, which keep it (tools before 2025 cut it there
+// as well). A byte order mark and CRLF line ends are skipped. Address, DNS,
+// AllowedIPs and the hooks accumulate; of any other key that is repeated the last
+// one counts, with a warning. Sections may be repeated.
+//
+// Where wg applies a file line by line, a Config is the state it ends with:
+//
+//   - Two [Peer] sections with one PublicKey are one peer: the later section
+//     replaces the AllowedIPs and every key it gives, the rest stays.
+//   - A range that two peers claim in AllowedIPs belongs to the last of them.
+//   - A peer with the public key of this router itself is left out.
+//
+// Each of these is a warning that names both lines. Where wg asks the system,
+// this package is stricter: ports are numbers, not service names, and an all
+// numeric host name is a mistyped address. It is more lenient in three points: an empty
+// AllowedIPs is allowed, auto and off of Table are case-insensitive, and
+// wg-quick keys may contain white space as wg keys may.
+//
+// PrivateKey is required, except when a PreUp or PostUp hook may set it, as in
+// the example of wg-quick(8): then its absence is a warning.
+//
+// # Errors
+//
+// Parse and Load report all mistakes of a file at once as an [*Error], each with
+// file, line, key and what would be right. Private and preshared keys, and
+// anything that looks like one, never appear in a message.
+//
+// # Memory and concurrency
+//
+// A Config is plain data that belongs to its caller; nothing is retained or
+// shared between two calls. Functions may be called from many goroutines, and
+// a Config may be read by many as long as nobody writes to it. No function changes
+// the Config it is given.
+package config

@@ -1,0 +1,110 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package config_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/tunrouter/tunrouter/config"
+)
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*config.Config)
+		want   []string // beginning of each problem; none for a valid Config
+	}{
+		{"parsed", func(*config.Config) {}, nil},
+		{"named", func(c *config.Config) { c.Name = "wg0" }, nil},
+		{"other spelling", func(c *config.Config) {
+			c.Interface.PrivateKey[0] |= 7
+			c.Peers[0].Endpoint.Host = "2001:DB8::0:2"
+		}, nil},
+		{"bad name", func(c *config.Config) { c.Name = "my net" }, []string{`Name: "my net" is not`}},
+		{"no private key", func(c *config.Config) {
+			c.Interface.PrivateKey = config.Key{}
+			c.Interface.PreUp, c.Interface.PostUp = nil, nil
+		}, []string{"PrivateKey: missing"}},
+		{"private key by hook", func(c *config.Config) { c.Interface.PrivateKey = config.Key{} }, nil},
+		{"MTU", func(c *config.Config) { c.Interface.MTU = 70000 }, []string{`MTU: "70000" is not`}},
+		{"MTU for IPv6", func(c *config.Config) { c.Interface.MTU = 1000 }, []string{"MTU: 1000 is too small"}},
+		{"hook line break", func(c *config.Config) { c.Interface.PreUp = []string{"a\nMTU = 1500"} }, []string{"MTU: does not", "PreUp: does not"}},
+		{"hook zero byte", func(c *config.Config) { c.Interface.PreUp = []string{"a\x00"} }, []string{"zero byte"}},
+		{"hook empty", func(c *config.Config) { c.Interface.PostDown = []string{"true", ""} }, []string{"PostDown: does not"}},
+		{"hook padded", func(c *config.Config) { c.Interface.PostUp = []string{" true"} }, []string{"PostUp: does not"}},
+		{"no address", func(c *config.Config) { c.Interface.Addresses = []netip.Prefix{{}} }, []string{`Address: "invalid" is not`, `Address: "Prefix" is not`}},
+		{"address twice", func(c *config.Config) { c.Interface.Addresses = prefixes("10.0.0.1/24", "10.0.0.1/24") },
+			[]string{"Address: 10.0.0.1/24 is given twice"}},
+		{"no name server", func(c *config.Config) { c.Interface.DNS = []netip.Addr{{}} }, []string{"DNS: does not", "DNSSearch: does not"}},
+		{"two domains in one", func(c *config.Config) { c.Interface.DNSSearch = []string{"a b"} }, []string{"DNSSearch: does not"}},
+		{"table off with number", func(c *config.Config) { c.Interface.Table = config.Table{Mode: config.TableOff, ID: 5} }, []string{"Table: does not"}},
+		{"table without number", func(c *config.Config) { c.Interface.Table = config.Table{Mode: config.TableID} }, []string{`Table: "0" is not`}},
+		{"table unknown", func(c *config.Config) { c.Interface.Table = config.Table{Mode: 9} }, []string{`Table: "TableMode(9)" is not`}},
+		{"mode unknown", func(c *config.Config) { c.Router.Mode = 9 }, []string{`Mode: unknown value "Mode(9)"`}},
+		{"switch unknown", func(c *config.Config) { c.Router.GSO = 9 }, []string{`GSO: unknown value "Switch(9)"`}},
+		{"queues", func(c *config.Config) { c.Router.Queues = -1 }, []string{`Queues: "-1" is not`}},
+		{"buffer", func(c *config.Config) { c.Router.SendBuffer = 1 }, []string{`SendBuffer: "1" is not`}},
+		{"socket", func(c *config.Config) { c.Router.ControlSocket = "/a#b" }, []string{"ControlSocket: does not"}},
+		{"level between", func(c *config.Config) { c.Router.LogLevel = 1 }, []string{`LogLevel: unknown value "info+1"`}},
+		{"level not set", func(c *config.Config) { c.Router.LogLevelSet = false; c.Router.LogLevel = slog.LevelWarn }, []string{"LogLevel: does not"}},
+		{"no public key", func(c *config.Config) { c.Peers[1].PublicKey = config.Key{} }, []string{"Peers[1].PublicKey: all zero"}},
+		{"own public key", func(c *config.Config) { c.Peers[1].PublicKey = mustKey(t, testPublic) },
+			[]string{"Peers[1].PublicKey: belongs to the PrivateKey"}},
+		{"same peer twice", func(c *config.Config) { c.Peers[1].PublicKey = c.Peers[0].PublicKey },
+			[]string{"Peers[1].PublicKey: same peer as in Peers[0]"}},
+		{"endpoint without port", func(c *config.Config) { c.Peers[1].Endpoint.Port = 0 }, []string{`Peers[1].Endpoint: "0" is not`}},
+		{"endpoint without host", func(c *config.Config) { c.Peers[1].Endpoint.Host = "" }, []string{`Peers[1].Endpoint: ":51821" is not`}},
+		{"no range", func(c *config.Config) { c.Peers[1].AllowedIPs = []netip.Prefix{{}} }, []string{`Peers[1].AllowedIPs: "invalidPrefix" is not`}},
+		{"range not masked", func(c *config.Config) { c.Peers[1].AllowedIPs = prefixes("10.5.0.1/24") },
+			[]string{`Peers[1].AllowedIPs: "10.5.0.1/24" has bits`}},
+		{"range twice", func(c *config.Config) { c.Peers[1].AllowedIPs = prefixes("10.5.0.0/24", "10.5.0.0/24") },
+			[]string{"Peers[1].AllowedIPs: 10.5.0.0/24 is also in Peers[1]"}},
+		{"range of two", func(c *config.Config) { c.Peers[1].AllowedIPs = c.Peers[0].AllowedIPs[2:] },
+			[]string{"Peers[1].AllowedIPs: 192.168.0.0/16 also belongs to the peer of Peers[0]"}},
+		{"several", func(c *config.Config) {
+			c.Interface.MTU = 1
+			c.Peers[0].AllowedIPs[0] = netip.Prefix{}
+			c.Router.Queues = 999
+		},
+			[]string{"MTU:", "Peers[0].AllowedIPs:", "Queues:"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := mustParse(t, readFile(t, "testdata/all.conf"))
+			tt.change(c)
+			err := c.Validate()
+			if len(tt.want) == 0 {
+				if err != nil {
+					t.Errorf("Validate = %v, want nil", err)
+				}
+				return
+			}
+			var e *config.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("Validate = %v, want an *Error", err)
+			}
+			if len(e.Problems) != len(tt.want) {
+				t.Fatalf("%d problems, want %d:\n%v", len(e.Problems), len(tt.want), err)
+			}
+			for i, p := range e.Problems {
+				if !strings.HasPrefix(p.String(), tt.want[i]) {
+					t.Errorf("problem %q, want %q", p, tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+// TestValidateExamples: what Parse returns is valid.
+func TestValidateExamples(t *testing.T) {
+	for _, path := range append(glob(t, "testdata/files/*.conf"), "../docs/router.conf") {
+		if err := mustParse(t, readFile(t, path)).Validate(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
