@@ -1,0 +1,23 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package batching
+
+// An engine is the two halves of a [Conn] that batch. They share nothing.
+type engine struct {
+	reader reader
+	writer writer
+}
+
+func (e *engine) init(c *Conn) {
+	e.reader.init(c)
+	e.writer.init(c)
+}
+
+func (e *engine) read(_ *Conn, slab []byte, pkts []Packet, t *tally) (int, error) {
+	return e.reader.read(slab, pkts, t)
+}
+
+func (e *engine) write(c *Conn, bufs [][]byte, from int, dst *Destination, t *tally) (int, txResult) {
+	return e.writer.write(c, bufs, from, dst, t)
+}

@@ -1,0 +1,175 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package batching
+
+import (
+	"os"
+
+	"github.com/tunrouter/tunrouter/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// A reader receives with recvmmsg. It belongs to the ReadBatch whose turn it is.
+type reader struct {
+	msgs     [maxSlots]unix.Mmsghdr
+	iovs     [maxSlots][2]unix.Iovec
+	names    [maxSlots]sys.Sockaddr
+	controls [maxSlots][sys.RecvControlSpace]byte
+
+	backlog  backlog
+	traffic  traffic
+	zones    zones
+	overflow uint32 // the last SO_RXQ_OVFL
+
+	// recv fills msgs, waiting for the first; n is at least 1 without an error.
+	// Tests replace it.
+	recv func(msgs []unix.Mmsghdr) (n int, err error)
+}
+
+// A receiving is the arguments and results of recvmmsg while it runs as a
+// callback of the network poller: a closure would be allocated for each call.
+type receiving struct {
+	msgs  []unix.Mmsghdr
+	n     int
+	errno unix.Errno
+	call  func(fd uintptr) (done bool)
+}
+
+func (r *reader) init(c *Conn) {
+	rc := new(receiving)
+	rc.call = func(fd uintptr) bool {
+		for {
+			rc.n, rc.errno = sys.RecvMMsg(int(fd), rc.msgs, unix.MSG_DONTWAIT)
+			if rc.errno != unix.EINTR {
+				return rc.errno != unix.EAGAIN
+			}
+		}
+	}
+	r.recv = func(msgs []unix.Mmsghdr) (int, error) {
+		rc.msgs = msgs
+		err := c.raw.Read(rc.call)
+		rc.msgs = nil
+		if err == nil && rc.errno != 0 {
+			err = os.NewSyscallError("recvmmsg", rc.errno)
+		}
+		return rc.n, err
+	}
+}
+
+func (r *reader) read(slab []byte, pkts []Packet, t *tally) (n int, err error) {
+	copied, tooLong := r.backlog.copied, r.backlog.tooLong
+	for n == 0 {
+		if r.backlog.empty() {
+			if err := r.receive(slab, len(pkts), t); err != nil {
+				return 0, err
+			}
+		}
+		n = r.backlog.deliver(slab, pkts)
+	}
+	t[cellPackets] += uint64(n)
+	for i := range pkts[:n] {
+		t[cellBytes] += uint64(pkts[i].Size)
+	}
+	t[rxCopied] += r.backlog.copied - copied
+	t[rxSlab] += r.backlog.tooLong - tooLong
+	return n, nil
+}
+
+// receive fills the backlog with what one recvmmsg brings. The backlog is empty
+// before, and may be afterwards.
+func (r *reader) receive(slab []byte, maxPackets int, t *tally) error {
+	if r.backlog.ring == nil {
+		r.backlog.ring = make([]byte, maxSlots*ringSlot)
+	}
+	r.backlog.reset()
+	r.zones.age()
+	offered, size := r.traffic.slots(len(slab), maxPackets)
+	r.prepare(slab, offered, size)
+	n, err := r.recv(r.msgs[:offered])
+	for i := range offered {
+		r.iovs[i][0].Base = nil // the slab is the caller's again
+	}
+	if err != nil {
+		return err
+	}
+	packets, bytes := 0, 0
+	for i := range n {
+		packets += r.accept(i, slab, size, t)
+		bytes += int(r.msgs[i].Len)
+	}
+	t.call(packets)
+	r.traffic.observe(n, packets, bytes)
+	return nil
+}
+
+// prepare makes headers for n slots of the given size at the start of slab, each
+// continued in its slot of the ring.
+func (r *reader) prepare(slab []byte, n, size int) {
+	vectors := 2
+	if size >= maxMessage {
+		vectors = 1
+	}
+	for i := range n {
+		v := &r.iovs[i]
+		v[0].Base = &slab[i*size]
+		v[0].SetLen(size)
+		if vectors == 2 {
+			v[1].Base = &r.backlog.ring[i*ringSlot+size]
+			v[1].SetLen(ringSlot - size)
+		}
+		h := &r.msgs[i].Hdr
+		h.Iov = &v[0]
+		h.SetIovlen(vectors)
+		h.Name = &r.names[i][0]
+		h.Namelen = uint32(len(r.names[i]))
+		h.Control = &r.controls[i][0]
+		h.SetControllen(len(r.controls[i]))
+		h.Flags = 0
+	}
+}
+
+// accept puts message i, received into a slot of the given size, into the
+// backlog, or drops it. It returns the number of packets in it.
+func (r *reader) accept(i int, slab []byte, size int, t *tally) (packets int) {
+	h, n := &r.msgs[i].Hdr, int(r.msgs[i].Len)
+	var c sys.Control
+	err := c.Parse(r.controls[i][:min(int(h.Controllen), len(r.controls[i]))])
+	if c.HasOverflow {
+		// The sum wraps after 2^32, the difference does not.
+		t[rxOverflow] += uint64(c.Overflow - r.overflow)
+		r.overflow = c.Overflow
+	}
+	remote, scope, known := r.names[i].Get(int(h.Namelen))
+	segment, sane := segmentSize(n, c.Segment)
+	switch {
+	case h.Flags&unix.MSG_TRUNC != 0 || n > max(size, ringSlot):
+		t[rxTruncated]++
+	case err != nil || h.Flags&unix.MSG_CTRUNC != 0:
+		// The segment size may be what is missing.
+		t[rxControl]++
+	case !known:
+		t[rxSource]++
+	case n == 0:
+		t[rxEmpty]++
+	case !sane:
+		t[rxSegmentSize]++
+	default:
+		m := r.backlog.add()
+		*m = message{slot: i, off: i * size, len: n, inSlab: true, start: i * size, end: i*size + n, size: segment}
+		if n > size { // the ring has the rest
+			m.off, m.inSlab = i*ringSlot, false
+			copy(r.backlog.ring[m.off:], slab[i*size:][:size])
+		}
+		if scope != 0 {
+			remote = r.zones.with(remote, scope)
+		}
+		m.remote, m.local, m.ifIndex = remote, answerable(c.Local), c.IfIndex
+		if c.Segment > n {
+			t[rxLongSegments]++
+		}
+		packets = segments(n, segment)
+		t.message(packets)
+	}
+	return packets
+}

@@ -1,0 +1,208 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package batching
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// histogramBuckets is enough for 1, 2, 4, … 128 and more.
+const histogramBuckets = 9
+
+// A Histogram counts events by a size from 1 up. Bucket i counts the sizes above
+// 1<<(i-1) up to 1<<i; the last one everything above 64<<1.
+type Histogram [histogramBuckets]uint64
+
+// Bound returns the largest size in bucket i; the last has none and yields 0.
+func (Histogram) Bound(i int) int {
+	if i == histogramBuckets-1 {
+		return 0
+	}
+	return 1 << i
+}
+
+// bucket returns the bucket of n. Nothing (n = 0) belongs with 1.
+func bucket(n int) int {
+	return min(bits.Len(uint(max(n, 1)-1)), histogramBuckets-1)
+}
+
+// Stats is a snapshot of the counters of a [Conn]. Counters only grow. Bytes are
+// those of packets without their UDP and IP headers, with their Geneve header.
+type Stats struct {
+	Rx RxStats
+	Tx TxStats
+}
+
+// RxStats counts what was received.
+type RxStats struct {
+	// Packets and Bytes were handed to callers of [Conn.ReadBatch].
+	Packets, Bytes uint64
+	// Messages and Calls are the entries of recvmmsg(2), and the calls that
+	// brought at least one.
+	Messages, Calls uint64
+	// Copied counts the packets, out of Packets, that did not land in the
+	// caller's slab and were copied.
+	Copied uint64
+	// LongSegments counts messages with a segment size larger than the message.
+	// They are one packet each.
+	LongSegments uint64
+	// Overflow counts packets that the kernel dropped because the receive buffer
+	// was full.
+	Overflow uint64
+	// Dropped counts messages (slab: packets) that were received and not handed
+	// on, by reason: truncated (larger than the room for it), control (malformed
+	// or missing control messages), segment_size (a negative one), source (not an
+	// address of the family), empty (no bytes), slab (a packet larger than the
+	// caller's slab).
+	Dropped map[string]uint64
+	// PacketsPerCall counts calls by the packets they brought, PacketsPerMessage
+	// messages by the packets GRO had merged in them.
+	PacketsPerCall, PacketsPerMessage Histogram
+}
+
+// TxStats counts what was sent.
+type TxStats struct {
+	// Packets and Bytes were taken by the kernel.
+	Packets, Bytes uint64
+	// Messages and Calls are the entries of sendmmsg(2) that the kernel took, and
+	// the calls that took at least one.
+	Messages, Calls uint64
+	// Waits counts the calls that found the send buffer full.
+	Waits uint64
+	// Fallbacks counts messages that were refused as segmented and sent again
+	// otherwise, by reason: eio, einval and emsgsize (one packet each, see the
+	// package comment), segments (fewer segments, for the kernels that count
+	// headers).
+	Fallbacks map[string]uint64
+	// Dropped counts packets that were not sent, by reason: too_long (EMSGSIZE),
+	// no_buffers (ENOBUFS, ENOMEM), denied (EPERM, EACCES), unreachable
+	// (ENETUNREACH, EHOSTUNREACH, ENETDOWN), source (EINVAL, EADDRNOTAVAIL: the
+	// local address is not one of the host, or has no route), closed, other.
+	Dropped map[string]uint64
+	// PacketsPerCall counts calls by the packets they took, PacketsPerMessage
+	// messages by their segments.
+	PacketsPerCall, PacketsPerMessage Histogram
+}
+
+// A cell is the index of one counter. The first ones count the same in both
+// directions.
+type cell int
+
+const (
+	cellPackets cell = iota
+	cellBytes
+	cellMessages
+	cellCalls
+	cellPerCall                                     // histogramBuckets cells
+	cellPerMessage = cellPerCall + histogramBuckets // likewise
+	cellCommon     = cellPerMessage + histogramBuckets
+)
+
+const (
+	rxCopied cell = cellCommon + iota
+	rxLongSegments
+	rxOverflow
+	rxTruncated // from here on: Dropped
+	rxControl
+	rxSegmentSize
+	rxSource
+	rxEmpty
+	rxSlab
+	numRxCells
+)
+
+const (
+	txWaits cell = cellCommon + iota
+	txEIO        // from here on: Fallbacks
+	txEINVAL
+	txEMSGSIZE
+	txSegments
+	txTooLong // from here on: Dropped
+	txNoBuffers
+	txDenied
+	txUnreachable
+	txSource
+	txClosed
+	txOther
+	numTxCells
+)
+
+const numCells = max(numRxCells, numTxCells)
+
+// A tally is what one call counts: no atomics, and added to the counters once.
+type tally [numCells]uint64
+
+// call counts one system call that moved n packets.
+func (t *tally) call(n int) {
+	t[cellCalls]++
+	t[cellPerCall+cell(bucket(n))]++
+}
+
+// message counts one message of n packets.
+func (t *tally) message(n int) {
+	t[cellMessages]++
+	t[cellPerMessage+cell(bucket(n))]++
+}
+
+// counters are the atomic sums of the tallies of one direction. They fill cache
+// lines of their own: two, because processors fetch lines in pairs.
+type counters struct {
+	_     [128]byte
+	cells [numCells]atomic.Uint64
+	_     [128]byte
+}
+
+// add adds t. Most cells of a tally are 0 and are not touched.
+func (c *counters) add(t *tally) {
+	for i, n := range t {
+		if n != 0 {
+			c.cells[i].Add(n)
+		}
+	}
+}
+
+func (c *counters) load() (t tally) {
+	for i := range t {
+		t[i] = c.cells[i].Load()
+	}
+	return t
+}
+
+func (t *tally) histogram(at cell) (h Histogram) {
+	copy(h[:], t[at:])
+	return h
+}
+
+// named returns the cells from at on under the given names.
+func (t *tally) named(at cell, names ...string) map[string]uint64 {
+	m := make(map[string]uint64, len(names))
+	for i, name := range names {
+		m[name] = t[at+cell(i)]
+	}
+	return m
+}
+
+func (c *counters) rxStats() RxStats {
+	t := c.load()
+	return RxStats{
+		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls],
+		Copied: t[rxCopied], LongSegments: t[rxLongSegments], Overflow: t[rxOverflow],
+		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab"),
+		PacketsPerCall:    t.histogram(cellPerCall),
+		PacketsPerMessage: t.histogram(cellPerMessage),
+	}
+}
+
+func (c *counters) txStats() TxStats {
+	t := c.load()
+	return TxStats{
+		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls], Waits: t[txWaits],
+		Fallbacks: t.named(txEIO, "eio", "einval", "emsgsize", "segments"),
+		Dropped: t.named(txTooLong,
+			"too_long", "no_buffers", "denied", "unreachable", "source", "closed", "other"),
+		PacketsPerCall:    t.histogram(cellPerCall),
+		PacketsPerMessage: t.histogram(cellPerMessage),
+	}
+}
