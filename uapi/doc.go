@@ -1,0 +1,49 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+// Package uapi speaks WireGuard's configuration protocol, the text protocol on
+// /var/run/wireguard/NAME.sock that wg(8), wg-quick(8), wgctrl and the metric
+// exporters use (https://www.wireguard.com/xplatform/): types for its two
+// messages with their text forms, a server and a client.
+//
+// A program that is configured over the socket calls [Listen] and
+// [Server.Serve] with a [Handler]; engine does. A program that asks one calls
+// [Dial]; the command line does. Code that only needs the text form, for
+// instance to drive a wireguard-go device, uses [SetRequest.AppendTo],
+// [ParseSet], [Device.AppendTo] and [ParseDevice].
+//
+// # Protocol
+//
+//	get=1\n\n                           -> device and peer keys, errno=0\n\n
+//	set=1\n then key=value\n … then \n   -> errno=0\n\n
+//	reload=1\n\n                        -> [message=text\n …] errno=0\n\n
+//
+// reload is an extension: re-read the configuration file. Any number of
+// requests may follow each other on one connection. Keys are 64 hex digits, an
+// endpoint is always a real address and port. errno is 0 or one of the negative
+// codes EIO, EPROTO, EINVAL, EADDRINUSE, or -55 for everything else.
+//
+// A request is read up to its blank line and parsed as a whole before the
+// handler sees it, so a mistyped or cut-off request changes nothing. After a
+// mistake the rest of the request is read away and the connection stays usable.
+//
+// # Secrets
+//
+// No error and no log line of this package contains the value of a key=value
+// line whose key is secret or unknown. [Device] and [SetRequest] print
+// themselves without keys.
+//
+// # Memory
+//
+// Nothing here is on the packet path. A request takes at most
+// [Options.MaxRequest] bytes of text per connection and a small multiple of
+// that when parsed; lines are limited to 4 KiB. At most [Options.MaxConns]
+// connections are kept. The bytes that the parsers read are not retained.
+//
+// # Concurrency
+//
+// A [Server] is safe for concurrent use. Every connection has its own
+// goroutine, so a slow or idle client delays nobody. All goroutines end before
+// [Server.Close] and [Server.Serve] return. A [Client] belongs to one goroutine
+// at a time. Messages are plain values without locks.
+package uapi
