@@ -1,0 +1,249 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package tunwrap
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tailscale/wireguard-go/tun"
+)
+
+var (
+	_ tun.MultiQueueDevice = (*Device)(nil)
+	_ tun.GRODevice        = (*Device)(nil)
+)
+
+// DefaultMTU is the MTU of a new device when none is asked for: what remains of
+// 1500 when the outer packet is IPv6 (40 + 8 UDP + 32 WireGuard = 80).
+const DefaultMTU = 1420
+
+// Options are the optional settings of a [Device]. A nil *Options and the zero
+// value mean the defaults.
+type Options struct {
+	// Logger gets one line about how the device is read and one for each later
+	// change of state. Default: none.
+	Logger *slog.Logger
+
+	// Queues is how many kernel queues [Create] asks for, 1 to 256; 0 means 1.
+	// With 1 the device is one without IFF_MULTI_QUEUE.
+	Queues int
+
+	// MTU is what [Create] and [FromFiles] set, 68 to 65535; 0 means
+	// [DefaultMTU]. [Wrap] does not set it.
+	MTU int
+
+	// PlainReads leaves reading to the wrapped device: one packet of the kernel
+	// per call.
+	PlainReads bool
+}
+
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Queues == 0 {
+		c.Queues = 1
+	}
+	if c.MTU == 0 {
+		c.MTU = DefaultMTU
+	}
+	return c
+}
+
+// A Device is a [tun.Device] around another one: it reads kernel queues in
+// batches, counts, and keeps its name and MTU known when the interface moves.
+//
+// Distinct queues may be read concurrently, one queue by one goroutine at a
+// time. All other methods may be called concurrently with them and each other.
+type Device struct {
+	// Immutable.
+	log       *slog.Logger
+	inner     tun.Device
+	writeTo   func(flow int, bufs [][]byte, offset int) (int, error)
+	bytes     bool // inner.Write returns bytes
+	header    int  // of which so many are not of a packet, in each system call
+	queues    []*queue
+	public    []tun.Queue // the same
+	writers   []writeCounters
+	requested int
+	batchSize int
+	events    chan tun.Event
+
+	// closed is set before anything is taken down.
+	closed    atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+	forwarder sync.WaitGroup // the goroutine that forwards events
+
+	name atomic.Pointer[string] // last known
+	mtu  atomic.Int64           // last known; 0 = never
+	down atomic.Bool            // writes fail because the interface is down
+	told [writeDrops]atomic.Bool
+}
+
+// Wrap returns a Device around dev and takes ownership of dev: it is closed with
+// the Device, and here on an error. Queues that are kernel TUN queues with a
+// virtio header are read in batches on Linux; all others by dev itself. dev's
+// events go to [Device.Events] and must not be read elsewhere.
+func Wrap(dev tun.Device, o *Options) (*Device, error) {
+	if dev == nil {
+		return nil, errors.New("tunwrap: no device to wrap")
+	}
+	return wrap(dev, o.withDefaults(), 0, 0)
+}
+
+// wrap is Wrap for options with defaults. requested is how many queues were
+// asked for, 0 = as many as there are; initial is an event to send first.
+func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device, error) {
+	inner := tun.QueuesOf(dev)
+	if requested == 0 {
+		requested = len(inner)
+	}
+	d := &Device{
+		log:       o.Logger,
+		inner:     dev,
+		writeTo:   tun.WriteToOf(dev),
+		bytes:     writesBytes(dev),
+		writers:   make([]writeCounters, len(inner)),
+		requested: requested,
+		batchSize: dev.BatchSize(),
+		events:    make(chan tun.Event),
+	}
+	if d.bytes && d.batchSize > 1 {
+		d.header = virtioHeaderLen // wireguard-go batches if and only if there is one
+	}
+	if name, err := dev.Name(); err == nil {
+		d.name.Store(&name)
+		d.log = d.log.With("interface", name)
+	}
+	if mtu, err := dev.MTU(); err == nil {
+		d.mtu.Store(int64(mtu))
+	}
+	batched := 0
+	for _, q := range inner {
+		w := d.newQueue(q, o.PlainReads)
+		d.queues = append(d.queues, w)
+		d.public = append(d.public, w)
+		if w.kernel != nil {
+			batched++
+		}
+	}
+	d.log.Info("tun device open", "queues", len(d.queues), "batched", batched, "mtu", d.mtu.Load())
+	if plain := d.queues[0].plain; batched == 0 {
+		d.log.Info("tun queues are read one packet at a time", "reason", plain)
+	}
+	d.forwarder.Go(func() { d.forwardEvents(initial) })
+	return d, nil
+}
+
+// Queues implements [tun.MultiQueueDevice]. The queues belong to the Device.
+func (d *Device) Queues() []tun.Queue { return append([]tun.Queue(nil), d.public...) }
+
+// Read reads the first queue; see [tun.Reader]. It never returns
+// [tun.ErrTooManySegments] for a slab of 65,703 bytes or more.
+func (d *Device) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
+	return d.queues[0].Read(slab, packets)
+}
+
+// File returns the descriptor of the first queue, nil if it has none. It belongs
+// to the Device.
+func (d *Device) File() *os.File { return d.inner.File() }
+
+// BatchSize returns the most packets that a call should carry. It never changes.
+func (d *Device) BatchSize() int { return d.batchSize }
+
+// Events returns the channel of the device's events, which [Device.Close]
+// closes. Events that nobody has taken yet are merged: of up and down only the
+// later one is kept.
+func (d *Device) Events() <-chan tun.Event { return d.events }
+
+// Name returns the interface's present name, from whatever network namespace
+// the device is in, and the last known one when it is closed or deleted.
+func (d *Device) Name() (string, error) {
+	if file := d.File(); file != nil && !d.closed.Load() {
+		if name, err := deviceName(file); err == nil {
+			d.name.Store(&name)
+			return name, nil
+		}
+	}
+	if name := d.name.Load(); name != nil {
+		return *name, nil
+	}
+	return d.inner.Name()
+}
+
+// MTU returns the interface's MTU. A kernel device that was moved to another
+// network namespace is asked there, which needs CAP_SYS_ADMIN; without it, and
+// when the device is closed or deleted, the last known value is returned.
+func (d *Device) MTU() (int, error) {
+	mtu, err := 0, os.ErrClosed
+	if !d.closed.Load() {
+		mtu, err = d.askMTU()
+	}
+	if err == nil {
+		d.mtu.Store(int64(mtu))
+		return mtu, nil
+	}
+	if last := d.mtu.Load(); last > 0 {
+		return int(last), nil
+	}
+	return 0, err
+}
+
+func (d *Device) askMTU() (int, error) {
+	if isKernelTUN(d.File()) {
+		return deviceMTU(d.File())
+	}
+	return d.inner.MTU()
+}
+
+// DisableUDPGRO implements [tun.GRODevice]: UDP packets are no longer merged
+// when written. It does nothing for a device that does not merge.
+func (d *Device) DisableUDPGRO() {
+	if g, ok := d.inner.(tun.GRODevice); ok {
+		g.DisableUDPGRO()
+	}
+}
+
+// DisableTCPGRO is [Device.DisableUDPGRO] for TCP.
+func (d *Device) DisableTCPGRO() {
+	if g, ok := d.inner.(tun.GRODevice); ok {
+		g.DisableTCPGRO()
+	}
+}
+
+// Stats returns a snapshot of the counters.
+func (d *Device) Stats() Stats {
+	s := Stats{QueuesRequested: d.requested, Queues: make([]QueueStats, len(d.queues))}
+	for i, q := range d.queues {
+		s.Queues[i] = QueueStats{
+			Batched: q.kernel != nil,
+			Plain:   q.plain,
+			Read:    q.counters.snapshot(),
+			Write:   d.writers[i].snapshot(),
+		}
+	}
+	return s
+}
+
+// Close closes the wrapped device, which makes reads and writes return
+// [os.ErrClosed], and the event channel; it waits for the Device's goroutine
+// and, on kernel queues, for reads in progress. Further calls return the result
+// of the first.
+func (d *Device) Close() error {
+	d.closeOnce.Do(func() {
+		d.closed.Store(true)
+		d.closeErr = d.inner.Close()
+		d.forwarder.Wait()
+	})
+	return d.closeErr
+}
