@@ -1,0 +1,49 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+// Package peers is the network side of the WireGuard device: a [Bind], the
+// router's implementation of wireguard-go's conn.Bind, that knows where each
+// peer is and sends and receives batches through the UDP sockets of package
+// batching. Package engine builds one Bind for each router.
+//
+// # Where a peer is
+//
+// Every peer has one stable [Endpoint] object for its whole life. The device
+// holds it and never sees an address; the address behind it moves only on
+// proof:
+//
+//   - it is set by configuration ([Endpoint.SetAddr], [Endpoint.SetName]);
+//   - a transport packet that decrypted and is no replay moves it to where that
+//     packet came from (conn.PeerAwareEndpoint.FromPeer);
+//   - the handshake response that the device sends carries the sender index of
+//     the initiation that it answers. Only an authenticated initiation is
+//     answered, so the response goes to, and commits, the address that sent the
+//     initiation with that index. When several addresses sent initiations with
+//     the same index, one of them is forged or replayed: the response goes to
+//     each of them and nothing moves until a transport packet decides.
+//
+// The local address that the last authenticated packet was sent to is the
+// source of everything sent back (a sticky source, by IP_PKTINFO). It is let go
+// when the kernel refuses it, when the route to the peer moves to another
+// interface ([Bind.RevalidateSources]), and when handshakes go unanswered.
+//
+// # What arrives
+//
+// A datagram that is no WireGuard message by type and length is counted by
+// reason and dropped before it reaches the device. Nothing is ever answered
+// here.
+//
+// # Memory
+//
+// Packet bytes are borrowed for the duration of a call, in both directions. A
+// receive function keeps one descriptor array and one bounded table of known
+// remote addresses for its own goroutine; neither receiving from a known
+// address nor sending allocates.
+//
+// # Concurrency
+//
+// A receive function belongs to one goroutine. Everything else may be called
+// from many. The packet path takes no lock: the current address of a peer is an
+// atomic pointer to an immutable value, and so are the sockets. Only handshake
+// messages take the mutex of their peer.
+package peers

@@ -1,0 +1,39 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package peers
+
+import (
+	"net/netip"
+
+	"github.com/tunrouter/tunrouter/batching"
+)
+
+// Socket is the interface that a Bind's sockets have.
+type Socket = socket
+
+// NewBindOn returns a Bind whose sockets come from listen.
+func NewBindOn(o *Options, listen func(network string, addr netip.AddrPort, o *batching.Options) (Socket, error)) *Bind {
+	b := NewBind(o)
+	b.listen = listen
+	return b
+}
+
+// Classify returns the name of the reason for which d is dropped, "" if it is a
+// WireGuard message.
+func Classify(d []byte) string {
+	_, r := classify(d)
+	return dropReasonNames[r]
+}
+
+// NextAddr exposes the choice among several addresses of a name.
+var NextAddr = nextAddr
+
+// InitiationFrom returns the endpoint object of an initiation that arrived at
+// local from addr with that sender index.
+func InitiationFrom(b *Bind, addr netip.AddrPort, local netip.Addr, sender uint32) initiation {
+	return initiation{newRemote(b, addr, local, 1), sender}
+}
+
+// Answered tells b that a response with that receiver index came in.
+func Answered(b *Bind, sender uint32) { b.answered(sender) }

@@ -1,0 +1,116 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package peers
+
+import (
+	"encoding/base64"
+	"errors"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/tunrouter/tunrouter/batching"
+)
+
+// counters count what left for a peer: results, not intentions.
+type counters struct {
+	packets atomic.Uint64
+	bytes   atomic.Uint64
+}
+
+// sendErrors counts packets to one peer that did not leave, and remembers the
+// last cause so that a change is logged once.
+type sendErrors struct {
+	noAddress atomic.Uint64 // no address is known
+	closed    atomic.Uint64 // no socket of the family is open
+	refused   atomic.Uint64 // the kernel refused
+	cause     atomic.Int32  // errno of the last refusal, 0 after a success
+}
+
+// failed notes that n packets were refused with err, and reports whether that
+// is news.
+func (s *sendErrors) failed(n int, err error) (news bool) {
+	s.refused.Add(uint64(n))
+	errno := syscall.Errno(1)
+	errors.As(err, &errno)
+	return s.cause.Swap(int32(errno)) != int32(errno)
+}
+
+// EndpointStats are the counters of one peer.
+type EndpointStats struct {
+	// TxPackets and TxBytes count WireGuard messages that left, by UDP payload.
+	TxPackets, TxBytes uint64
+	// Roams counts moves to another address, the first included.
+	Roams uint64
+	// SourcesReleased counts sticky sources let go.
+	SourcesReleased uint64
+	// Messages that did not leave: no address known, no socket open, refused by
+	// the kernel.
+	DroppedNoAddress, DroppedClosed, DroppedRefused uint64
+}
+
+// Stats returns a snapshot of the counters of the peer.
+func (e *Endpoint) Stats() EndpointStats {
+	return EndpointStats{
+		TxPackets:        e.tx.packets.Load(),
+		TxBytes:          e.tx.bytes.Load(),
+		Roams:            e.roams.Load(),
+		SourcesReleased:  e.released.Load(),
+		DroppedNoAddress: e.sendErrs.noAddress.Load(),
+		DroppedClosed:    e.sendErrs.closed.Load(),
+		DroppedRefused:   e.sendErrs.refused.Load(),
+	}
+}
+
+// Stats are the counters of a [Bind].
+type Stats struct {
+	// RxPackets counts WireGuard messages handed to the device.
+	RxPackets uint64
+	// RxDropped counts datagrams that went no further, by reason: too_short,
+	// unknown_type, bad_length.
+	RxDropped map[string]uint64
+	// RxErrors counts failed reads of a socket.
+	RxErrors uint64
+	// Sockets holds one entry for each open socket.
+	Sockets []SocketStats
+}
+
+// SocketStats are the counters of one open socket.
+type SocketStats struct {
+	// Network is "udp4" or "udp6".
+	Network string
+	batching.Stats
+}
+
+// Stats returns a snapshot of the counters of b. It costs no lock on the packet
+// path.
+func (b *Bind) Stats() Stats {
+	s := Stats{
+		RxPackets: b.rx.packets.Load(),
+		RxErrors:  b.rx.errors.Load(),
+		RxDropped: make(map[string]uint64, numDropReasons-1),
+	}
+	for r := dropNone + 1; r < numDropReasons; r++ {
+		s.RxDropped[dropReasonNames[r]] = b.rx.dropped[r].Load()
+	}
+	if socks := b.socks.Load(); socks != nil {
+		for _, sock := range socks.all() {
+			if c, ok := sock.socket.(interface{ Stats() batching.Stats }); ok {
+				s.Sockets = append(s.Sockets, SocketStats{Network: sock.network, Stats: c.Stats()})
+			}
+		}
+	}
+	return s
+}
+
+// rxCounters count what arrived, over all receive functions of a Bind.
+type rxCounters struct {
+	packets atomic.Uint64
+	errors  atomic.Uint64
+	dropped [numDropReasons]atomic.Uint64
+}
+
+// shortKey returns the first bytes of a public key as text.
+func shortKey(k Key) string {
+	return base64.StdEncoding.EncodeToString(k[:])[:8] + "…"
+}
