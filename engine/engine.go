@@ -1,0 +1,260 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tailscale/wireguard-go/device"
+	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/netstack"
+	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/tunwrap"
+	"github.com/tunrouter/tunrouter/uapi"
+	"golang.org/x/sync/errgroup"
+)
+
+// undoTimeout bounds what Close does to the host: hooks, DNS, rules.
+const undoTimeout = 30 * time.Second
+
+// An Engine is one running router. [New] makes one.
+type Engine struct {
+	// Immutable after New.
+	log     *slog.Logger
+	opts    Options
+	name    string
+	tun     *tunwrap.Device
+	netdev  *netstack.Device // nil unless in netstack mode
+	bind    *peers.Bind
+	dev     *device.Device
+	control *uapi.Server // nil without a control socket
+
+	mu      sync.Mutex // serialises changes and guards the fields below
+	cfg     *config.Config
+	known   map[peers.Key]struct{} // peers that the device has
+	allowed *allowedIPs
+	private peers.Key
+	public  peers.Key
+	mark    uint32
+	port    uint16 // as asked for: 0 means any
+	host    *hostState
+
+	closeOnce sync.Once
+	closeErr  error
+	done      chan struct{} // closed when Close has finished
+}
+
+// New builds and starts a router. The configuration is not kept or changed. In
+// case of an error nothing is left behind.
+func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
+	e := &Engine{
+		opts:    o.withDefaults(),
+		cfg:     cfg,
+		known:   make(map[peers.Key]struct{}),
+		allowed: newAllowedIPs(),
+		done:    make(chan struct{}),
+	}
+	e.log = e.opts.Logger
+	e.control = e.opts.Control
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if err := e.openDevice(); err != nil {
+		return nil, err
+	}
+	if err := e.openControl(); err != nil {
+		return nil, err
+	}
+	e.bind = peers.NewBind(&peers.Options{
+		Logger:   e.log,
+		Socket:   socketOptions(&cfg.Router, e.log),
+		ListenOn: e.opts.ListenOn,
+		Lookup:   e.opts.Lookup,
+	})
+	e.dev = device.NewDevice(e.tun, e.bind, deviceLogger(e.log), deviceOptions()...)
+	if err := e.start(); err != nil {
+		return nil, err
+	}
+	e.log.Info("router started", "name", e.name, "mode", cfg.Router.Mode.String(), "peers", len(cfg.Peers))
+	return e, nil
+}
+
+// start configures the device and brings it up, together with the host around
+// it. A TUN whose host is configured by somebody else comes up when its link
+// does.
+func (e *Engine) start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.applyLocked(e.initialRequest()); err != nil {
+		return err
+	}
+	e.nameEndpoints(e.cfg.Peers)
+	if e.opts.HostNetwork && e.netdev == nil {
+		if err := e.hostUp(); err != nil {
+			return err
+		}
+	}
+	if e.opts.HostNetwork || e.netdev != nil {
+		if err := e.dev.Up(); err != nil {
+			return portError(e.port, err)
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, the TUN is deleted, or the control socket is
+// deleted, all of which are normal ends, and closes the Engine before it
+// returns. It is called once.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { return e.bind.RunResolver(ctx) })
+	g.Go(func() error { return e.followRoutes(ctx) })
+	if e.control != nil {
+		g.Go(func() error {
+			defer cancel()
+			err := e.control.Serve(ctx, handler{e})
+			switch {
+			case errors.Is(err, uapi.ErrSocketGone):
+				e.log.Info("control socket was deleted, ending")
+				return nil
+			case errors.Is(err, net.ErrClosed):
+				return nil
+			}
+			return err
+		})
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.dev.Wait():
+		e.log.Info("tunnel device is gone, ending")
+	case <-e.done:
+	}
+	cancel()
+	return errors.Join(g.Wait(), e.Close())
+}
+
+// Close ends the router and takes back all it did to the host. It is
+// idempotent, and returns when everything has ended.
+func (e *Engine) Close() error {
+	e.closeOnce.Do(func() {
+		defer close(e.done)
+		e.closeErr = e.close()
+	})
+	<-e.done
+	return e.closeErr
+}
+
+func (e *Engine) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	var errs error
+	if e.control != nil {
+		errs = errors.Join(errs, e.control.Close())
+	}
+	errs = errors.Join(errs, e.hostDown(ctx))
+	if e.dev != nil {
+		e.log.Info("router ended", "name", e.name)
+	}
+	return errs
+}
+
+// closeDevice ends the WireGuard device and with it the TUN and the sockets. It
+// is idempotent.
+func (e *Engine) closeDevice() error {
+	switch {
+	case e.dev != nil:
+		e.dev.Close() // closes the TUN and the Bind
+		<-e.dev.Wait()
+	case e.tun != nil:
+		return e.tun.Close()
+	case e.opts.Device != nil:
+		return e.opts.Device.Close()
+	}
+	return nil
+}
+
+// Name returns the name of the tunnel interface.
+func (e *Engine) Name() string { return e.name }
+
+// ListenPort returns the UDP port in use, 0 while the device is down.
+func (e *Engine) ListenPort() uint16 { return e.bind.Port() }
+
+// Net returns the network inside the tunnel; nil unless in netstack mode.
+func (e *Engine) Net() *netstack.Net {
+	if e.netdev == nil {
+		return nil
+	}
+	return e.netdev.Net()
+}
+
+// Stats are counters of the rooms below, for programs that embed a router.
+type Stats struct {
+	// TUN counts the host side.
+	TUN tunwrap.Stats
+	// Network counts the network side.
+	Network peers.Stats
+}
+
+// Stats returns a snapshot of the counters.
+func (e *Engine) Stats() Stats { return Stats{TUN: e.tun.Stats(), Network: e.bind.Stats()} }
+
+// openControl opens the control socket that the configuration asks for. Without
+// privilege the usual place is out of reach; a netstack router runs without
+// then.
+func (e *Engine) openControl() error {
+	r := &e.cfg.Router
+	if e.control != nil || e.opts.NoControl || r.ControlSocket == "off" {
+		return nil
+	}
+	path := r.ControlSocket
+	if path == "" {
+		path = filepath.Join(e.opts.ControlDir, e.name+".sock")
+	}
+	s, err := uapi.Listen(path, &uapi.Options{Logger: e.log})
+	switch {
+	case err == nil:
+		e.control = s
+	case r.Mode == config.ModeNetstack && r.ControlSocket == "":
+		e.log.Warn("running without control socket; set [Router] ControlSocket to a path that can be written", "path", path, "err", err)
+	default:
+		return fmt.Errorf("open control socket: %w", err)
+	}
+	return nil
+}
+
+// socketOptions says how the UDP sockets are opened.
+func socketOptions(r *config.Router, log *slog.Logger) batching.Options {
+	return batching.Options{
+		Logger:        log,
+		DisableGSO:    r.GSO == config.SwitchOff,
+		DisableGRO:    r.GRO == config.SwitchOff,
+		ReceiveBuffer: r.ReceiveBuffer,
+		SendBuffer:    r.SendBuffer,
+	}
+}
+
+// handler serves the control socket.
+type handler struct{ e *Engine }
+
+func (h handler) Get() (*uapi.Device, error) { return h.e.Status() }
+
+func (h handler) Set(r *uapi.SetRequest) error {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	return h.e.applyLocked(r)
+}
+
+func (h handler) Reload() error { return h.e.ReloadFile() }

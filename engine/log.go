@@ -1,0 +1,46 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/tailscale/wireguard-go/device"
+	"golang.org/x/time/rate"
+)
+
+// The device prints an error for each batch that fails; this many lines pass,
+// the rest is counted and told with the next one.
+const (
+	deviceErrorsPerSecond = 1
+	deviceErrorBurst      = 10
+)
+
+// deviceLogger hands the device's lines to log: its verbose ones as debug, its
+// errors as warnings, rate limited.
+func deviceLogger(log *slog.Logger) *device.Logger {
+	l := &device.Logger{Verbosef: device.DiscardLogf}
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		l.Verbosef = func(format string, args ...any) {
+			log.Debug("device", "text", fmt.Sprintf(format, args...))
+		}
+	}
+	limit := rate.NewLimiter(deviceErrorsPerSecond, deviceErrorBurst)
+	var suppressed atomic.Uint64
+	l.Errorf = func(format string, args ...any) {
+		if !limit.Allow() {
+			suppressed.Add(1)
+			return
+		}
+		attrs := []any{"text", fmt.Sprintf(format, args...)}
+		if n := suppressed.Swap(0); n > 0 {
+			attrs = append(attrs, "suppressed", n)
+		}
+		log.Warn("device", attrs...)
+	}
+	return l
+}

@@ -1,0 +1,42 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tunrouter/tunrouter/uapi"
+)
+
+// Status returns the state of the router as WireGuard's configuration protocol
+// describes it: keys, port, and per peer the address it is at, its last
+// handshake and what was transferred. Secret keys are included.
+func (e *Engine) Status() (*uapi.Device, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.statusLocked()
+}
+
+func (e *Engine) statusLocked() (*uapi.Device, error) {
+	text, err := e.dev.IpcGet()
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the device: %w", err)
+	}
+	// The device prints an empty endpoint for a peer that is nowhere yet.
+	d, err := uapi.ParseDevice(strings.NewReader(strings.ReplaceAll(text, "\nendpoint=\n", "\n")))
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the device: %w", err)
+	}
+	for i := range d.Peers {
+		p := &d.Peers[i]
+		if ep := e.bind.Lookup(p.PublicKey); ep != nil {
+			p.Endpoint = ep.Addr()
+			// The device counts the headroom of each message and messages that
+			// never left; the Bind counts what left, as the kernel does.
+			p.TxBytes = ep.Stats().TxBytes
+		}
+	}
+	return d, nil
+}
