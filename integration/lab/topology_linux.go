@@ -1,0 +1,294 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A Topology says which hosts there are and how they are connected.
+type Topology struct {
+	Links []Link
+	// Routers are the hosts that forward packets.
+	Routers []string
+	// Routes are set once all links are up.
+	Routes []Route
+}
+
+// A Link is a veth pair between two hosts.
+type Link struct {
+	A, B End
+	MTU  int // 0 = 1500
+}
+
+// An End is one end of a link.
+type End struct {
+	Host, Interface string
+	Addresses       []string // with prefix length
+}
+
+// A Route goes into the main table of a host.
+type Route struct{ Host, Dst, Via string }
+
+// Addresses of the ready-made topologies, outside the tunnel.
+var (
+	A4, A6 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:a::1")
+	B4, B6 = netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:a::2")
+	// C4 and C6 are host "c" behind the router of [ThroughRouter].
+	C4, C6 = netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8:c::1")
+)
+
+// TwoHosts is
+//
+//	a eth0 ─────────── eth0 b
+//	192.0.2.1/24            192.0.2.2/24
+//	2001:db8:a::1/64        2001:db8:a::2/64
+func TwoHosts(mtu int) Topology {
+	return Topology{Links: []Link{{
+		MTU: mtu,
+		A:   End{"a", "eth0", []string{"192.0.2.1/24", "2001:db8:a::1/64"}},
+		B:   End{"b", "eth0", []string{"192.0.2.2/24", "2001:db8:a::2/64"}},
+	}}}
+}
+
+// ThroughRouter is
+//
+//	a eth0 ──────────── net0 r net1 ──────────── eth0 c
+//	192.0.2.1/24        .254   .254               198.51.100.1/24
+//	2001:db8:a::1/64    ::ff   ::ff               2001:db8:c::1/64
+//
+// with default routes to r, which forwards.
+func ThroughRouter(mtu int) Topology {
+	return Topology{
+		Links: []Link{{
+			MTU: mtu,
+			A:   End{"a", "eth0", []string{"192.0.2.1/24", "2001:db8:a::1/64"}},
+			B:   End{"r", "net0", []string{"192.0.2.254/24", "2001:db8:a::ff/64"}},
+		}, {
+			MTU: mtu,
+			A:   End{"r", "net1", []string{"198.51.100.254/24", "2001:db8:c::ff/64"}},
+			B:   End{"c", "eth0", []string{"198.51.100.1/24", "2001:db8:c::1/64"}},
+		}},
+		Routers: []string{"r"},
+		Routes: []Route{
+			{"a", "0.0.0.0/0", "192.0.2.254"}, {"a", "::/0", "2001:db8:a::ff"},
+			{"c", "0.0.0.0/0", "198.51.100.254"}, {"c", "::/0", "2001:db8:c::ff"},
+		},
+	}
+}
+
+// A Net is a topology that exists.
+type Net struct {
+	t     T
+	hosts map[string]*Host
+}
+
+// Host returns the host with the name.
+func (n *Net) Host(name string) *Host {
+	n.t.Helper()
+	h := n.hosts[name]
+	if h == nil {
+		n.t.Fatalf("no host %q in the topology", name)
+	}
+	return h
+}
+
+// Build makes the hosts and links. They end with the test.
+func (tp Topology) Build(t T) *Net {
+	t.Helper()
+	n := &Net{t: t, hosts: make(map[string]*Host)}
+	for _, l := range tp.Links {
+		for _, e := range []End{l.A, l.B} {
+			if n.hosts[e.Host] == nil {
+				n.hosts[e.Host] = NewHost(t, e.Host)
+			}
+		}
+		n.link(l)
+	}
+	for _, name := range tp.Routers {
+		h := n.Host(name)
+		h.Sysctl("net/ipv4/ip_forward", "1")
+		h.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	}
+	for _, r := range tp.Routes {
+		n.Host(r.Host).AddRoute(r.Dst, r.Via, "", 0)
+	}
+	return n
+}
+
+func (n *Net) link(l Link) {
+	n.t.Helper()
+	a, b := n.Host(l.A.Host), n.Host(l.B.Host)
+	mtu := l.MTU
+	if mtu == 0 {
+		mtu = 1500
+	}
+	err := a.Do(func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MTU = l.A.Interface, mtu
+		return netlink.LinkAdd(&netlink.Veth{
+			LinkAttrs: attrs, PeerName: l.B.Interface, PeerMTU: uint32(mtu), PeerNamespace: netlink.NsFd(b.net.Fd()),
+		})
+	})
+	if err != nil {
+		n.t.Fatalf("veth %s-%s: %v", l.A.Host, l.B.Host, err)
+	}
+	for _, e := range []End{l.A, l.B} {
+		h := n.Host(e.Host)
+		for _, addr := range e.Addresses {
+			h.AddAddress(e.Interface, addr)
+		}
+		h.SetUp(e.Interface)
+	}
+}
+
+// AddAddress adds an address with prefix length to an interface; IPv6 ones
+// without duplicate address detection, so that they can be used at once.
+func (h *Host) AddAddress(ifname, prefix string) {
+	h.t.Helper()
+	h.change("add address "+prefix, ifname, func(link netlink.Link) error {
+		return netlink.AddrAdd(link, address(prefix))
+	})
+}
+
+// DelAddress removes an address with prefix length from an interface.
+func (h *Host) DelAddress(ifname, prefix string) {
+	h.t.Helper()
+	h.change("remove address "+prefix, ifname, func(link netlink.Link) error {
+		return netlink.AddrDel(link, address(prefix))
+	})
+}
+
+func address(prefix string) *netlink.Addr {
+	a, err := netlink.ParseAddr(prefix)
+	if err != nil {
+		panic(err)
+	}
+	if a.IP.To4() == nil {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
+}
+
+// SetUp brings an interface up.
+func (h *Host) SetUp(ifname string) {
+	h.t.Helper()
+	h.change("up", ifname, netlink.LinkSetUp)
+}
+
+// SetDown brings an interface down.
+func (h *Host) SetDown(ifname string) {
+	h.t.Helper()
+	h.change("down", ifname, netlink.LinkSetDown)
+}
+
+// SetMTU sets the MTU of an interface.
+func (h *Host) SetMTU(ifname string, mtu int) {
+	h.t.Helper()
+	h.change("set MTU", ifname, func(link netlink.Link) error { return netlink.LinkSetMTU(link, mtu) })
+}
+
+// DelLink deletes an interface.
+func (h *Host) DelLink(ifname string) {
+	h.t.Helper()
+	h.change("delete", ifname, netlink.LinkDel)
+}
+
+// MoveLink moves an interface to another host.
+func (h *Host) MoveLink(ifname string, to *Host) {
+	h.t.Helper()
+	h.change("move", ifname, func(link netlink.Link) error { return netlink.LinkSetNsFd(link, int(to.net.Fd())) })
+}
+
+func (h *Host) change(what, ifname string, f func(netlink.Link) error) {
+	h.t.Helper()
+	err := h.Do(func() error {
+		link, err := netlink.LinkByName(ifname)
+		if err != nil {
+			return err
+		}
+		return f(link)
+	})
+	if err != nil {
+		h.t.Fatalf("host %s: %s: %s: %v", h.Name, ifname, what, err)
+	}
+}
+
+// HasLink reports whether the host has an interface of the name.
+func (h *Host) HasLink(ifname string) bool {
+	err := h.Do(func() error { _, err := net.InterfaceByName(ifname); return err })
+	return err == nil
+}
+
+// AddRoute adds a route: via is a gateway or "", ifname an interface or "",
+// table 0 means main.
+func (h *Host) AddRoute(dst, via, ifname string, table int) {
+	h.t.Helper()
+	h.route("add", netlink.RouteAdd, dst, via, ifname, table)
+}
+
+// DelRoute removes the route.
+func (h *Host) DelRoute(dst, via, ifname string, table int) {
+	h.t.Helper()
+	h.route("remove", netlink.RouteDel, dst, via, ifname, table)
+}
+
+func (h *Host) route(what string, f func(*netlink.Route) error, dst, via, ifname string, table int) {
+	h.t.Helper()
+	err := h.Do(func() error {
+		_, prefix, err := net.ParseCIDR(dst)
+		if err != nil {
+			return err
+		}
+		r := &netlink.Route{Dst: prefix, Gw: net.ParseIP(via), Table: table}
+		if ifname != "" {
+			link, err := netlink.LinkByName(ifname)
+			if err != nil {
+				return err
+			}
+			r.LinkIndex = link.Attrs().Index
+		}
+		return f(r)
+	})
+	if err != nil {
+		h.t.Fatalf("host %s: %s route %s: %v", h.Name, what, dst, err)
+	}
+}
+
+// Sysctl sets a variable of the network namespace, by its path below
+// /proc/sys.
+func (h *Host) Sysctl(name, value string) {
+	h.t.Helper()
+	// Which namespace a file below /proc/sys/net belongs to is decided by who
+	// opens it.
+	if r := h.Exec(Command{Path: "sysctl", Args: []string{"-q", "-w", strings.ReplaceAll(name, "/", ".") + "=" + value}}); r.Code != 0 {
+		h.t.Fatalf("host %s: sysctl %s: %s", h.Name, name, r.Stderr)
+	}
+}
+
+// NFT loads a ruleset with nft(8).
+func (h *Host) NFT(ruleset string) {
+	h.t.Helper()
+	if r := h.Exec(Command{Path: "nft", Args: []string{"-f", "-"}, Stdin: ruleset}); r.Code != 0 {
+		h.t.Fatalf("host %s: nft: %s", h.Name, r.Stderr)
+	}
+}
+
+// NFTCounter returns the packets of a named counter of table inet lab.
+func (h *Host) NFTCounter(name string) int64 {
+	h.t.Helper()
+	out := h.Output("nft", "list", "counter", "inet", "lab", name)
+	_, after, ok := strings.Cut(out, "packets ")
+	var n int64
+	if _, err := fmt.Sscan(after, &n); !ok || err != nil {
+		h.t.Fatalf("host %s: counter %s: %q", h.Name, name, out)
+	}
+	return n
+}

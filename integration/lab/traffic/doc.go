@@ -1,0 +1,11 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+// Package traffic sends real traffic between hosts of the lab and checks what
+// arrives: TCP whose every byte is compared, UDP whose every packet is
+// accounted for, ping and iperf3.
+//
+// The sockets are in the hosts, the goroutines in this process. Functions
+// return errors and never end a test themselves, so that they can run on any
+// goroutine.
+package traffic

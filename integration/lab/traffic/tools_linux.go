@@ -1,0 +1,85 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package traffic
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/tunrouter/tunrouter/integration/lab"
+)
+
+var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// Ping runs ping(8) with count packets of size bytes of payload in the host and
+// returns how many were answered.
+func Ping(from *lab.Host, dst netip.Addr, count, size int) (answered int, err error) {
+	r := from.Exec(lab.Command{Path: "ping", Args: []string{
+		"-n", "-q", "-i", "0.02", "-W", "2", "-c", strconv.Itoa(count), "-s", strconv.Itoa(size), dst.String(),
+	}})
+	m := pingSummary.FindStringSubmatch(r.Stdout)
+	if m == nil {
+		return 0, fmt.Errorf("ping %s: exit code %d: %s%s", dst, r.Code, r.Stdout, r.Stderr)
+	}
+	return strconv.Atoi(m[2])
+}
+
+// WaitPing pings until an answer comes: the first packets of a tunnel may be
+// lost with the handshake.
+func WaitPing(t lab.T, from *lab.Host, dst netip.Addr) {
+	t.Helper()
+	lab.Wait(t, lab.Patience, fmt.Sprintf("ping %s", dst), func() error {
+		r := from.Exec(lab.Command{Path: "ping", Args: []string{"-n", "-q", "-c", "1", "-W", "1", dst.String()}})
+		if r.Code != 0 {
+			return fmt.Errorf("%s%s", r.Stdout, r.Stderr)
+		}
+		return nil
+	})
+}
+
+// Iperf3Server starts an iperf3 server in the host. It ends with the test.
+func Iperf3Server(t lab.T, h *lab.Host, addr netip.Addr) {
+	t.Helper()
+	p := h.Start(lab.Command{Path: "iperf3", Args: []string{"-s", "-B", addr.String(), "--forceflush"}})
+	lab.Wait(t, lab.Patience, "iperf3 server", func() error {
+		if out := h.Output("ss", "-Hltn", "sport = 5201"); out == "" {
+			return fmt.Errorf("not listening: %s", p.Output())
+		}
+		return nil
+	})
+}
+
+// Iperf3Result is what iperf3 says about a TCP test.
+type Iperf3Result struct {
+	BitsPerSecond float64 // received
+	Retransmits   int
+}
+
+// Iperf3 runs one TCP stream for the time, in whole seconds, at most 25, to the
+// server at dst.
+func Iperf3(from *lab.Host, dst netip.Addr, d time.Duration) (Iperf3Result, error) {
+	r := from.Exec(lab.Command{Path: "iperf3", Args: []string{"-J", "-c", dst.String(), "-t", strconv.Itoa(int(d / time.Second))}})
+	var report struct {
+		Error string `json:"error"`
+		End   struct {
+			Sent struct {
+				Retransmits int `json:"retransmits"`
+			} `json:"sum_sent"`
+			Received struct {
+				BitsPerSecond float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		} `json:"end"`
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
+		return Iperf3Result{}, fmt.Errorf("iperf3: exit code %d: %w: %s%s", r.Code, err, r.Stdout, r.Stderr)
+	}
+	if report.Error != "" || r.Code != 0 {
+		return Iperf3Result{}, fmt.Errorf("iperf3: exit code %d: %s", r.Code, report.Error)
+	}
+	return Iperf3Result{report.End.Received.BitsPerSecond, report.End.Sent.Retransmits}, nil
+}
