@@ -19,10 +19,10 @@
 // # Format
 //
 // A file that wg-quick accepts is accepted and means the same; the reference is
-// wireguard-tools at 2025-05, src/config.c and src/wg-quick/linux.bash. Section
+// wireguard-tools, src/config.c (0788f90) and src/wg-quick/linux.bash (03e9f29). Section
 // names and keys are case-insensitive. White space is ignored around values, and
 // inside them too for the keys of wg. A comment reaches from # to the end of the
-// line, except in the four hooks, which keep it (tools before 2025 cut it there
+// line, except in the four hooks, which keep it (v1.0.20210914 still cut it there
 // as well). A byte order mark and CRLF line ends are skipped. Address, DNS,
 // AllowedIPs and the hooks accumulate; of any other key that is repeated the last
 // one counts, with a warning. Sections may be repeated.

@@ -12,6 +12,7 @@ var (
 	Nearest      = nearest
 	ParseSize    = parseSize
 	FormatSize   = formatSize
+	Remedy       = remedy
 )
 
 // KnownKeys returns the keys of each section.

@@ -75,8 +75,8 @@ func missing(path string) bool {
 
 // Load reads the file at path, which must be called NAME.conf with a [ValidName];
 // NAME is the name of the interface. Problems are reported under path. A file that
-// everybody may read, and so the keys in it, is a warning. The error is an [*Error], or wraps that of the
-// file system and says what to do.
+// everybody may read, and so the keys in it, is a warning. The error is an
+// [*Error], or wraps that of the file system and says what to do.
 func Load(path string) (*Config, error) {
 	name, isConf := strings.CutSuffix(filepath.Base(path), extension)
 	if !isConf || !ValidName(name) {
@@ -116,8 +116,8 @@ func remedy(err error) string {
 
 // resolved returns path without symbolic links, absolute where possible.
 func resolved(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
@@ -125,9 +125,9 @@ func resolved(path string) string {
 	return path
 }
 
-// checkMode warns when f, whose directory is that of real, can be read or written by
+// checkMode warns when f, whose directory is that of target, can be read or written by
 // everybody. A directory that others cannot pass protects its files, as in wg-quick.
-func checkMode(f *os.File, path, real string) (Problem, bool) {
+func checkMode(f *os.File, path, target string) (Problem, bool) {
 	if runtime.GOOS == "windows" { // the mode says nothing about access there
 		return Problem{}, false
 	}
@@ -135,7 +135,7 @@ func checkMode(f *os.File, path, real string) (Problem, bool) {
 	if err != nil || file.Mode().Perm()&0o006 == 0 {
 		return Problem{}, false
 	}
-	dir, err := os.Stat(filepath.Dir(real))
+	dir, err := os.Stat(filepath.Dir(target))
 	if err != nil || dir.Mode().Perm()&0o001 == 0 {
 		return Problem{}, false
 	}

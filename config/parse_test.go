@@ -283,3 +283,43 @@ func (endless) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func TestStrings(t *testing.T) {
+	for got, want := range map[string]string{
+		config.TableAuto.String():                                 "auto",
+		config.TableOff.String():                                  "off",
+		config.TableID.String():                                   "id",
+		config.Table{Mode: config.TableID, Name: "main"}.String(): "main",
+		config.Table{Mode: config.TableID, ID: 254}.String():      "254",
+		config.ModeTUN.String():                                   "tun",
+		config.ModeNetstack.String():                              "netstack",
+		config.SwitchUnset.String():                               "unset",
+		config.SwitchOn.String():                                  "on",
+		config.Endpoint{}.String():                                "",
+		config.Endpoint{Host: "2001:db8::1", Port: 5}.String():    "[2001:db8::1]:5",
+		config.Endpoint{Host: "a.example", Port: 5}.String():      "a.example:5",
+	} {
+		if got != want {
+			t.Errorf("String() = %q, want %q", got, want)
+		}
+	}
+}
+
+func TestEndpointAddrPort(t *testing.T) {
+	tests := []struct {
+		host, want string
+	}{
+		{"192.0.2.1", "192.0.2.1:5"},
+		{"::ffff:192.0.2.1", "192.0.2.1:5"},
+		{"2001:db8::1", "[2001:db8::1]:5"},
+		{"fe80::1%eth0", "[fe80::1%eth0]:5"},
+		{"a.example", ""},
+		{"", ""},
+	}
+	for _, tt := range tests {
+		got, ok := config.Endpoint{Host: tt.host, Port: 5}.AddrPort()
+		if ok != (tt.want != "") || ok && got.String() != tt.want {
+			t.Errorf("AddrPort of %q = %v, %t, want %q", tt.host, got, ok, tt.want)
+		}
+	}
+}

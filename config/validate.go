@@ -25,7 +25,7 @@ func (c *Config) Validate() error {
 	// either wrong or not in its normal form.
 	p := newParser("")
 	p.memory = true
-	p.parse(c.text(true).Bytes())
+	p.parse(c.document(true).Bytes())
 	found := p.problems
 	if len(found) == 0 && !c.equal(&p.cfg) {
 		found = normalized(p.warnings)

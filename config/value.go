@@ -44,8 +44,8 @@ func (e *entry) number(low, high uint64, what, hint string) (n uint64, ok bool) 
 	return n, true
 }
 
-// key reads a key. secret keys are never shown, and as a public key may be a private
-// one in the wrong place, no key is.
+// key reads a key. No message shows one: what should be a public key may be a
+// private one in the wrong place.
 func (e *entry) key() (Key, bool) {
 	const hint = "write the 44 characters that wg prints, the last one is ="
 	if len(e.value) != keyTextLen {

@@ -20,8 +20,7 @@ func (c *Config) WriteTo(w io.Writer) (int64, error) {
 	if err := c.Validate(); err != nil {
 		return 0, err
 	}
-	t := c.text(true)
-	n, err := w.Write(t.Bytes())
+	n, err := w.Write(c.document(true).Bytes())
 	return int64(n), err
 }
 
@@ -33,124 +32,123 @@ func (c *Config) WriteWG(w io.Writer) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	t := c.text(false)
-	_, err := w.Write(t.Bytes())
+	_, err := w.Write(c.document(false).Bytes())
 	return err
 }
 
-// A text is a configuration file that is being written.
-type text struct {
+// A document is a configuration file that is being written.
+type document struct {
 	bytes.Buffer
 }
 
 // line writes one key.
-func (t *text) line(key string, value any) { fmt.Fprintf(t, "%s = %v\n", key, value) }
+func (d *document) line(key string, value any) { fmt.Fprintf(d, "%s = %v\n", key, value) }
 
-// text writes all of c, or only what wg knows. It does not check anything.
-func (c *Config) text(all bool) *text {
-	t := new(text)
-	t.writeInterface(&c.Interface, all)
+// document writes all of c, or only what wg knows. It does not check anything.
+func (c *Config) document(all bool) *document {
+	d := new(document)
+	d.writeInterface(&c.Interface, all)
 	for i := range c.Peers {
-		t.writePeer(&c.Peers[i])
+		d.writePeer(&c.Peers[i])
 	}
 	if all {
-		t.writeRouter(&c.Router)
+		d.writeRouter(&c.Router)
 	}
-	return t
+	return d
 }
 
-func (t *text) writeInterface(i *Interface, all bool) {
-	t.WriteString("[Interface]\n")
+func (d *document) writeInterface(i *Interface, all bool) {
+	d.WriteString("[Interface]\n")
 	if !i.PrivateKey.IsZero() {
-		t.line("PrivateKey", i.PrivateKey)
+		d.line("PrivateKey", i.PrivateKey)
 	}
 	if i.ListenPort != 0 {
-		t.line("ListenPort", i.ListenPort)
+		d.line("ListenPort", i.ListenPort)
 	}
 	if i.FwMark != 0 {
-		t.line("FwMark", fmt.Sprintf("%#x", i.FwMark))
+		d.line("FwMark", fmt.Sprintf("%#x", i.FwMark))
 	}
 	if !all {
 		return
 	}
 	for _, a := range i.Addresses {
-		t.line("Address", a)
+		d.line("Address", a)
 	}
 	for _, a := range i.DNS {
-		t.line("DNS", a)
+		d.line("DNS", a)
 	}
 	for _, domain := range i.DNSSearch {
-		t.line("DNS", domain)
+		d.line("DNS", domain)
 	}
 	if i.MTU != 0 {
-		t.line("MTU", i.MTU)
+		d.line("MTU", i.MTU)
 	}
 	if i.Table != (Table{}) {
-		t.line("Table", i.Table)
+		d.line("Table", i.Table)
 	}
 	for _, hook := range i.PreUp {
-		t.line("PreUp", hook)
+		d.line("PreUp", hook)
 	}
 	for _, hook := range i.PostUp {
-		t.line("PostUp", hook)
+		d.line("PostUp", hook)
 	}
 	for _, hook := range i.PreDown {
-		t.line("PreDown", hook)
+		d.line("PreDown", hook)
 	}
 	for _, hook := range i.PostDown {
-		t.line("PostDown", hook)
+		d.line("PostDown", hook)
 	}
 	if i.SaveConfig {
-		t.line("SaveConfig", true)
+		d.line("SaveConfig", true)
 	}
 }
 
-func (t *text) writePeer(p *Peer) {
-	t.WriteString("\n[Peer]\n")
-	t.line("PublicKey", p.PublicKey)
+func (d *document) writePeer(p *Peer) {
+	d.WriteString("\n[Peer]\n")
+	d.line("PublicKey", p.PublicKey)
 	if !p.PresharedKey.IsZero() {
-		t.line("PresharedKey", p.PresharedKey)
+		d.line("PresharedKey", p.PresharedKey)
 	}
 	if len(p.AllowedIPs) > 0 {
-		t.line("AllowedIPs", joinPrefixes(p.AllowedIPs))
+		d.line("AllowedIPs", joinPrefixes(p.AllowedIPs))
 	}
 	if !p.Endpoint.IsZero() {
-		t.line("Endpoint", p.Endpoint)
+		d.line("Endpoint", p.Endpoint)
 	}
 	if p.PersistentKeepalive != 0 {
-		t.line("PersistentKeepalive", p.PersistentKeepalive)
+		d.line("PersistentKeepalive", p.PersistentKeepalive)
 	}
 }
 
 // writeRouter writes [Router], or nothing when all of it is the default.
-func (t *text) writeRouter(r *Router) {
+func (d *document) writeRouter(r *Router) {
 	if *r == (Router{}) {
 		return
 	}
-	t.WriteString("\n[Router]\n")
+	d.WriteString("\n[Router]\n")
 	if r.Mode != ModeTUN {
-		t.line("Mode", r.Mode)
+		d.line("Mode", r.Mode)
 	}
 	if r.Queues != 0 {
-		t.line("Queues", r.Queues)
+		d.line("Queues", r.Queues)
 	}
 	if r.GSO != SwitchUnset {
-		t.line("GSO", r.GSO)
+		d.line("GSO", r.GSO)
 	}
 	if r.GRO != SwitchUnset {
-		t.line("GRO", r.GRO)
+		d.line("GRO", r.GRO)
 	}
 	if r.ReceiveBuffer != 0 {
-		t.line("ReceiveBuffer", formatSize(r.ReceiveBuffer))
+		d.line("ReceiveBuffer", formatSize(r.ReceiveBuffer))
 	}
 	if r.SendBuffer != 0 {
-		t.line("SendBuffer", formatSize(r.SendBuffer))
+		d.line("SendBuffer", formatSize(r.SendBuffer))
 	}
 	if r.ControlSocket != "" {
-		t.line("ControlSocket", r.ControlSocket)
+		d.line("ControlSocket", r.ControlSocket)
 	}
 	if r.LogLevelSet {
-		t.line("LogLevel", strings.ToLower(r.LogLevel.String()))
+		d.line("LogLevel", strings.ToLower(r.LogLevel.String()))
 	}
 }
 

@@ -183,7 +183,7 @@ func stateText(t *testing.T, output string) string {
 	}
 	tables := strings.Split("\n"+strings.TrimSpace(output[d.InputOffset():]), "\ntable ") // in the order of their making
 	slices.Sort(tables)
-	out.WriteString("nftables" + strings.Join(tables, "\n"))
+	out.WriteString("nftables" + strings.Join(tables, "\ntable "))
 	return regexp.MustCompile(`fe80:[0-9a-f:]*:[0-9a-f:]+`).ReplaceAllString(out.String(), "fe80::random")
 }
 

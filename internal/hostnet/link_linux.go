@@ -229,19 +229,33 @@ func (s *State) raise(ctx context.Context) error {
 	return err
 }
 
-// restoreLink undoes setMTU and raise.
-func (s *State) restoreLink(ctx context.Context) error {
-	var err error
-	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: s.index}}
-	if s.did.mtuBefore != 0 {
-		err = s.undo(ctx, "restore mtu", fmt.Sprintf("%d of %s", s.did.mtuBefore, s.name), func() error {
-			return netlink.LinkSetMTU(link, s.did.mtuBefore)
-		})
+// lower undoes raise, and forgets what the kernel has removed with it.
+func (s *State) lower(ctx context.Context) error {
+	if !s.did.raised {
+		return nil
 	}
-	if s.did.raised {
-		err = errors.Join(err, s.undo(ctx, "set link down", s.name, func() error { return netlink.LinkSetDown(link) }))
+	err := s.undo(ctx, "set link down", s.name, func() error { return netlink.LinkSetDown(s.device()) })
+	if err != nil {
+		return err
 	}
-	return err
+	s.did.raised = false
+	return s.step(ctx, "read the state of", s.name, s.resync)
+}
+
+// restoreMTU undoes setMTU.
+func (s *State) restoreMTU(ctx context.Context) error {
+	if s.did.mtuBefore == 0 {
+		return nil
+	}
+	return s.undo(ctx, "restore mtu", fmt.Sprintf("%d of %s", s.did.mtuBefore, s.name), func() error {
+		return netlink.LinkSetMTU(s.device(), s.did.mtuBefore)
+	})
+}
+
+// device is the interface for functions of the netlink library that need no more
+// than its index.
+func (s *State) device() netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: s.index}}
 }
 
 // Live returns the addresses and the MTU that the interface has now, whoever

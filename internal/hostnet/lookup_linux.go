@@ -6,7 +6,6 @@ package hostnet
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"strconv"
 
@@ -50,20 +49,26 @@ func lookup(dst, src netip.Addr, mark uint32) (*netlink.Route, error) {
 	if err == nil && (len(routes) == 0 || leadsNowhere(routes[0].Type)) {
 		err = unix.ENETUNREACH
 	}
-	// Linux checks the source of an IPv4 lookup (EINVAL) and not that of an IPv6
-	// one.
-	if src.IsValid() && (errors.Is(err, unix.EINVAL) || err == nil && src.Is6()) && !isLocal(src) {
+	// Linux answers ENETUNREACH for a foreign IPv4 source, and does not look at an
+	// IPv6 one.
+	if src.IsValid() && (err != nil || src.Is6()) && !isLocal(src) {
 		return nil, fmt.Errorf("route from %s to %s: %w", src, dst, ErrSourceGone)
 	}
 	switch {
 	case err == nil:
 		return &routes[0], nil
-	case isNotFound(err), errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENODEV),
-		errors.Is(err, fs.ErrPermission), // a route of type prohibit
-		errors.Is(err, unix.EINVAL):      // a route of type blackhole
+	case isNoRoute(err):
 		return nil, fmt.Errorf("route to %s: %w: %w", dst, ErrNoRoute, err)
 	}
 	return nil, fmt.Errorf("route to %s: %w", dst, err)
+}
+
+// isNoRoute reports whether err is one of the answers for a destination that
+// cannot be reached: EINVAL comes from a route of type blackhole, EACCES from
+// one of type prohibit, the others from a missing zone.
+func isNoRoute(err error) bool {
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) ||
+		errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENODEV) || isNotFound(err)
 }
 
 func leadsNowhere(routeType int) bool {
@@ -81,7 +86,7 @@ func isLocal(a netip.Addr) bool {
 	}
 	routes, err := netlink.RouteGet(a.WithZone("").AsSlice())
 	if err != nil {
-		return !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH)
+		return !isNoRoute(err)
 	}
 	return len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }

@@ -33,19 +33,24 @@ func (s *State) setRoutes(ctx context.Context, o *Options, p plan) error {
 			}
 		}
 	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE) // one socket for what may be thousands of routes
+	if err != nil {
+		return stepError("add routes", "to "+s.name, err)
+	}
+	defer h.Close()
 	want := make(map[route]bool, len(p.routes))
 	for _, r := range p.routes {
 		want[r] = true
 		if _, there := s.did.routes[r]; there || covered(r.prefix, own[familyOf(r.prefix.Addr())]) {
 			continue
 		}
-		if err := s.addRoute(ctx, r); err != nil {
+		if err := s.addRoute(ctx, h, r); err != nil {
 			return err
 		}
 	}
 	for _, r := range s.routesDone() {
 		if !want[r] {
-			if err := s.removeRoute(ctx, r); err != nil {
+			if err := s.removeRoute(ctx, h, r); err != nil {
 				return err
 			}
 		}
@@ -53,14 +58,31 @@ func (s *State) setRoutes(ctx context.Context, o *Options, p plan) error {
 	return nil
 }
 
+// removeRoutes removes all ordinary routes.
+func (s *State) removeRoutes(ctx context.Context) error {
+	if len(s.did.routes) == 0 {
+		return nil
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return stepError("remove routes", "to "+s.name, err)
+	}
+	defer h.Close()
+	var errs error
+	for _, r := range s.routesDone() {
+		errs = errors.Join(errs, s.removeRoute(ctx, h, r))
+	}
+	return errs
+}
+
 // routesDone returns the routes that were added, in a fixed order.
 func (s *State) routesDone() []route {
 	return slices.SortedFunc(maps.Keys(s.did.routes), func(a, b route) int { return a.prefix.Compare(b.prefix) })
 }
 
-func (s *State) addRoute(ctx context.Context, r route) error {
+func (s *State) addRoute(ctx context.Context, h *netlink.Handle, r route) error {
 	err := s.step(ctx, "add route", s.routeText(r), func() error {
-		err := netlink.RouteAdd(s.netlinkRoute(r))
+		err := h.RouteAdd(s.netlinkRoute(r))
 		switch {
 		case errors.Is(err, unix.EEXIST):
 			return hint(err, "another interface has a route to the same network: take it out of AllowedIPs, or give Table another table")
@@ -75,8 +97,8 @@ func (s *State) addRoute(ctx context.Context, r route) error {
 	return err
 }
 
-func (s *State) removeRoute(ctx context.Context, r route) error {
-	err := s.undo(ctx, "remove route", s.routeText(r), func() error { return netlink.RouteDel(s.netlinkRoute(r)) })
+func (s *State) removeRoute(ctx context.Context, h *netlink.Handle, r route) error {
+	err := s.undo(ctx, "remove route", s.routeText(r), func() error { return h.RouteDel(s.netlinkRoute(r)) })
 	if err == nil {
 		delete(s.did.routes, r)
 	}

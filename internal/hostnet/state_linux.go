@@ -259,7 +259,9 @@ func (s *State) undo(ctx context.Context, op, subject string, f func() error) er
 	})
 }
 
-// takeBack takes back all that was done, in the reverse order, past all errors.
+// takeBack takes back all that was done, past all errors. What makes a
+// difference to others goes first. A link that was down is set down early, since
+// the kernel then removes its routes at once, however many there are.
 func (s *State) takeBack(ctx context.Context) error {
 	err := s.removeDNS(ctx)
 	for _, t := range s.did.tunnels {
@@ -269,16 +271,15 @@ func (s *State) takeBack(ctx context.Context) error {
 	if _, e := netlink.LinkByIndex(s.index); isNotFound(e) {
 		return err // and with it its routes and addresses
 	}
+	err = errors.Join(err, s.lower(ctx))
 	for _, t := range s.did.tunnels {
 		err = errors.Join(err, s.removeDefault(ctx, t))
 	}
-	for _, r := range s.routesDone() {
-		err = errors.Join(err, s.removeRoute(ctx, r))
-	}
+	err = errors.Join(err, s.removeRoutes(ctx))
 	for i := len(s.did.addresses) - 1; i >= 0; i-- {
 		err = errors.Join(err, s.removeAddress(ctx, s.did.addresses[i]))
 	}
-	return errors.Join(err, s.restoreLink(ctx))
+	return errors.Join(err, s.restoreMTU(ctx))
 }
 
 func (s *State) hooks(ctx context.Context, phase string, hooks []string) error {

@@ -6,6 +6,7 @@ package hostnet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -184,6 +185,30 @@ func TestDebounce(t *testing.T) {
 			if c < want[i] || c > want[i]+15*time.Millisecond {
 				t.Errorf("call %d at %v, want %v or up to 15 ms later", i, c, want[i])
 			}
+		}
+	})
+}
+
+// Names are names, and what was read reads the same when written out.
+func FuzzParseTables(f *testing.F) {
+	f.Add(tablesFile)
+	f.Add("1 a\n1 b\n2 a")
+	f.Add("0x 7\n08 x\r\n1 \x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		tables, err := hostnet.ParseTables(strings.NewReader(text))
+		if err != nil {
+			return // a line longer than a scanner takes
+		}
+		var out strings.Builder
+		for name, id := range tables {
+			if len(strings.Fields(name)) != 1 || strings.Contains(name, "#") {
+				t.Fatalf("name %q", name)
+			}
+			fmt.Fprintf(&out, "%d\t%s # x\n", id, name)
+		}
+		again, err := hostnet.ParseTables(strings.NewReader(out.String()))
+		if diff := cmp.Diff(tables, again); err != nil || diff != "" {
+			t.Fatalf("read again: %v (-first +again):\n%s", err, diff)
 		}
 	})
 }
