@@ -106,11 +106,24 @@ func (e *Engine) start() error {
 		}
 	}
 	if e.opts.HostNetwork || e.netdev != nil {
-		if err := e.dev.Up(); err != nil {
+		if err := e.up(); err != nil {
 			return portError(e.port, err)
 		}
 	}
 	return nil
+}
+
+// up brings the device up. A netstack router without CAP_NET_ADMIN does without
+// the firewall mark: it changes no routes that the mark would be for.
+func (e *Engine) up() error {
+	err := e.dev.Up()
+	var mark *batching.MarkError
+	if e.netdev == nil || !errors.As(err, &mark) {
+		return err
+	}
+	e.log.Warn("packets are sent without FwMark", "err", err)
+	none := uint32(0)
+	return errors.Join(e.applyDeviceLocked(&uapi.SetRequest{FwMark: &none}), e.dev.Up())
 }
 
 // Run serves until ctx ends, the TUN is deleted, or the control socket is

@@ -108,7 +108,7 @@ func (e *Engine) hostDown(ctx context.Context) error {
 	if e.host == nil || e.host.State == nil {
 		return e.closeDevice()
 	}
-	err := e.saveConfig()
+	err := e.saveConfigLocked()
 	return errors.Join(err, e.host.Down(ctx), e.closeDevice())
 }
 
@@ -131,15 +131,21 @@ func (e *Engine) followRoutes(ctx context.Context) error {
 	return nil
 }
 
-// saveConfig writes the running state back to the file it came from, as
+// saveConfigLocked writes the running state back to the file it came from, as
 // SaveConfig asks for.
-func (e *Engine) saveConfig() error {
+func (e *Engine) saveConfigLocked() error {
 	if !e.cfg.Interface.SaveConfig || e.cfg.Path == "" {
 		return nil
 	}
 	live, err := e.liveLocked()
 	if err != nil {
 		return fmt.Errorf("save %s: %w", e.cfg.Path, err)
+	}
+	if addrs, mtu, err := e.host.Live(); err == nil { // as wg-quick saves them
+		live.Interface.Addresses = addrs
+		if live.Interface.MTU != 0 {
+			live.Interface.MTU = mtu
+		}
 	}
 	if live.Interface.ListenPort == 0 {
 		live.Interface.ListenPort = e.bind.Port() // wg showconf writes the port in use

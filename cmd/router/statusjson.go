@@ -1,0 +1,79 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/netip"
+
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/uapi"
+)
+
+// A jsonDevice has the shape of contrib/json/wg-json in wireguard-tools: the
+// same names, and nothing for what is zero.
+type jsonDevice struct {
+	PrivateKey string              `json:"privateKey,omitempty"`
+	PublicKey  string              `json:"publicKey,omitempty"`
+	ListenPort uint16              `json:"listenPort,omitempty"`
+	FwMark     uint32              `json:"fwmark,omitempty"`
+	Peers      map[string]jsonPeer `json:"peers"` // by public key
+}
+
+type jsonPeer struct {
+	PresharedKey        string         `json:"presharedKey,omitempty"`
+	Endpoint            string         `json:"endpoint,omitempty"`
+	LatestHandshake     int64          `json:"latestHandshake,omitempty"` // seconds since 1970
+	TransferRx          uint64         `json:"transferRx,omitempty"`      // bytes
+	TransferTx          uint64         `json:"transferTx,omitempty"`
+	PersistentKeepalive uint16         `json:"persistentKeepalive,omitempty"` // seconds
+	AllowedIPs          []netip.Prefix `json:"allowedIps"`
+}
+
+// writeJSON prints devices by name.
+func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
+	out := make(map[string]jsonDevice, len(devices))
+	for name, d := range devices {
+		jd := jsonDevice{
+			PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
+			Peers: make(map[string]jsonPeer, len(d.Peers)),
+		}
+		if keys {
+			jd.PrivateKey = keyText(d.PrivateKey)
+		}
+		for _, p := range d.Peers {
+			jd.Peers[config.Key(p.PublicKey).String()] = jsonOf(&p, keys)
+		}
+		out[name] = jd
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "\t")
+	return e.Encode(out)
+}
+
+func jsonOf(p *uapi.Peer, keys bool) jsonPeer {
+	jp := jsonPeer{
+		TransferRx: p.RxBytes, TransferTx: p.TxBytes, PersistentKeepalive: p.PersistentKeepalive,
+		AllowedIPs: append([]netip.Prefix{}, p.AllowedIPs...), // [] rather than null
+	}
+	if keys {
+		jp.PresharedKey = keyText(p.PresharedKey)
+	}
+	if p.Endpoint.IsValid() {
+		jp.Endpoint = p.Endpoint.String()
+	}
+	if !p.LastHandshake.IsZero() {
+		jp.LatestHandshake = p.LastHandshake.Unix()
+	}
+	return jp
+}
+
+// keyText is a key as text, "" for none.
+func keyText(k uapi.Key) string {
+	if k == (uapi.Key{}) {
+		return ""
+	}
+	return config.Key(k).String()
+}

@@ -1,0 +1,114 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/uapi"
+)
+
+// writeText prints devices in the form of "wg show".
+func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, now time.Time) {
+	for i, name := range slices.Sorted(maps.Keys(devices)) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		d := devices[name]
+		fmt.Fprintf(b, "interface: %s\n", name)
+		if public := publicKey(d); public != "" {
+			fmt.Fprintf(b, "  public key: %s\n", public)
+			fmt.Fprintf(b, "  private key: %s\n", hidden(d.PrivateKey, keys))
+		}
+		if d.ListenPort != 0 {
+			fmt.Fprintf(b, "  listening port: %d\n", d.ListenPort)
+		}
+		if d.FwMark != 0 {
+			fmt.Fprintf(b, "  fwmark: %#x\n", d.FwMark)
+		}
+		for i := range d.Peers {
+			writePeer(b, &d.Peers[i], keys, now)
+		}
+	}
+}
+
+func writePeer(b *strings.Builder, p *uapi.Peer, keys bool, now time.Time) {
+	fmt.Fprintf(b, "\npeer: %s\n", config.Key(p.PublicKey))
+	if p.PresharedKey != (uapi.Key{}) {
+		fmt.Fprintf(b, "  preshared key: %s\n", hidden(p.PresharedKey, keys))
+	}
+	if p.Endpoint.IsValid() {
+		fmt.Fprintf(b, "  endpoint: %s\n", p.Endpoint)
+	}
+	ips := "(none)"
+	if len(p.AllowedIPs) > 0 {
+		ips = join(p.AllowedIPs)
+	}
+	fmt.Fprintf(b, "  allowed ips: %s\n", ips)
+	if !p.LastHandshake.IsZero() {
+		fmt.Fprintf(b, "  latest handshake: %s\n", ago(now.Sub(p.LastHandshake)))
+	}
+	if p.RxBytes != 0 || p.TxBytes != 0 {
+		fmt.Fprintf(b, "  transfer: %s received, %s sent\n", size(p.RxBytes), size(p.TxBytes))
+	}
+	if p.PersistentKeepalive != 0 {
+		fmt.Fprintf(b, "  persistent keepalive: every %s\n", units(time.Duration(p.PersistentKeepalive)*time.Second))
+	}
+}
+
+func hidden(k uapi.Key, show bool) string {
+	if show {
+		return config.Key(k).String()
+	}
+	return "(hidden)"
+}
+
+// ago says how long ago something was, to the second.
+func ago(d time.Duration) string {
+	switch {
+	case d < -time.Second:
+		return "in the future; the system clock was set back"
+	case d < time.Second:
+		return "now"
+	}
+	return units(d) + " ago"
+}
+
+// units writes a duration in full words, without zeros between.
+func units(d time.Duration) string {
+	var parts []string
+	left := int64(d / time.Second)
+	for _, u := range []struct {
+		seconds int64
+		name    string
+	}{{365 * 24 * 3600, "year"}, {24 * 3600, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}} {
+		n := left / u.seconds
+		left %= u.seconds
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+u.name)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, u.name))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// size writes a number of bytes in binary units.
+func size(n uint64) string {
+	const names = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1024, 0
+	for f >= 1024 && i < len(names)-1 {
+		f, i = f/1024, i+1
+	}
+	return fmt.Sprintf("%.2f %ciB", f, names[i])
+}

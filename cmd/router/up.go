@@ -1,0 +1,118 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/engine"
+)
+
+// An upOptions has the flags of "router up".
+type upOptions struct {
+	mode, level, format choice
+	socketDir           string
+}
+
+func (a *app) upCommand() *cobra.Command {
+	o := &upOptions{
+		mode:   choice{values: []string{"tun", "netstack"}},
+		level:  choice{values: []string{"debug", "info", "warn", "error"}},
+		format: choice{value: "text", values: []string{"text", "json"}},
+	}
+	cmd := &cobra.Command{
+		Use:   "up FILE|NAME",
+		Short: "Run a configuration in the foreground",
+		Long: `Run a configuration in the foreground until SIGINT, SIGTERM, or until the
+interface or the control socket is deleted. NAME is short for
+/etc/wireguard/NAME.conf.
+
+In tun mode it does what "wg-quick up" does: addresses, MTU, routes, DNS, hooks,
+and takes all of it back at the end; this needs CAP_NET_ADMIN. In netstack mode
+it needs no privilege and does not touch the host.
+
+SIGHUP, or "router reload", applies a changed file: peers that stay as they are
+keep their sessions.`,
+		Example: `  router up wg0
+  router up --log-level debug ./wg0.conf
+  router up --mode netstack --socket-dir ~/run ./wg0.conf`,
+		Args:              argCount(1, 1, "one FILE or NAME"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.up(cmd, args[0], o) },
+		ValidArgsFunction: completeConfig,
+	}
+	f := cmd.Flags()
+	f.Var(&o.mode, "mode", "where the host's packets come from, in place of [Router] Mode")
+	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel (default info)")
+	f.Var(&o.format, "log-format", "form of the log on stderr")
+	socketDirFlag(cmd, &o.socketDir)
+	for _, flag := range []struct {
+		name string
+		c    *choice
+	}{{"mode", &o.mode}, {"log-level", &o.level}, {"log-format", &o.format}} {
+		completeChoice(cmd, flag.name, flag.c)
+	}
+	return cmd
+}
+
+func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
+	// Before anything else, so that no signal leaves something behind.
+	ctx, stop := withSignals(cmd.Context())
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	path, err := config.Find(nameOrPath)
+	if err != nil {
+		return configError(err)
+	}
+	level := new(slog.LevelVar)
+	log := newLogger(a.err, o.format.value, level, a.env.journal)
+	load := func() (*config.Config, error) {
+		cfg, err := config.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		o.override(cfg)
+		level.Set(cfg.Router.LogLevel)
+		for _, w := range cfg.Warnings {
+			log.Warn("doubtful configuration", "problem", w.String())
+		}
+		return cfg, nil
+	}
+	cfg, err := load()
+	if err != nil {
+		return configError(err)
+	}
+	e, err := engine.New(cfg, &engine.Options{
+		Logger:      log,
+		ControlDir:  o.socketDir,
+		HostNetwork: cfg.Router.Mode == config.ModeTUN,
+		HookOutput:  a.err,
+		Load:        load,
+	})
+	if err != nil {
+		return startError(err)
+	}
+	return supervise(ctx, e, hangup, log)
+}
+
+// override puts flags in the place of what the file says.
+func (o *upOptions) override(cfg *config.Config) {
+	switch o.mode.value {
+	case "tun":
+		cfg.Router.Mode = config.ModeTUN
+	case "netstack":
+		cfg.Router.Mode = config.ModeNetstack
+	}
+	if o.level.value != "" {
+		cfg.Router.LogLevel, cfg.Router.LogLevelSet = o.level.level(), true
+	}
+}
