@@ -100,15 +100,22 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.nameEndpoints(e.cfg.Peers)
-	if e.opts.HostNetwork && e.netdev == nil {
-		if err := e.hostUp(); err != nil {
-			return err
-		}
+	if !e.opts.HostNetwork && e.netdev == nil {
+		return nil
 	}
-	if e.opts.HostNetwork || e.netdev != nil {
-		if err := e.up(); err != nil {
-			return portError(e.port, err)
-		}
+	// Before anything is done to the host: a port that is taken is found here.
+	if err := e.up(); err != nil {
+		return portError(e.port, err)
+	}
+	if e.netdev != nil {
+		return nil
+	}
+	if err := e.hostUp(); err != nil {
+		return err
+	}
+	// The TUN was seen down at first, which may have taken the device down again.
+	if err := e.up(); err != nil {
+		return portError(e.port, err)
 	}
 	return nil
 }

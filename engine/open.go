@@ -71,6 +71,9 @@ func (e *Engine) openNetstack() error {
 	if err != nil {
 		return err
 	}
+	// The device must not come up before it is configured: it would open its
+	// sockets on another port first.
+	<-dev.Events()
 	e.netdev = dev
 	return nil
 }

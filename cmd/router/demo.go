@@ -65,6 +65,9 @@ func (a *app) demo(ctx context.Context, duration time.Duration) error {
 		p := newProgress(a.out, s.label)
 		var text string
 		if text, err = s.show(ctx, p); err != nil {
+			if ctx.Err() != nil { // the reason for whatever it met
+				err = context.Cause(ctx)
+			}
 			err = fmt.Errorf("%s: %w", s.label, err)
 			break
 		}

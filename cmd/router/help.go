@@ -26,7 +26,8 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 				}
 				return usagef(cmd, "%q is not a command", word)
 			}
-			about.InitDefaultHelpFlag() // or it would be missing in the list
+			about.InitDefaultHelpFlag() // or these would be missing in the list
+			about.InitDefaultVersionFlag()
 			return about.Help()
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

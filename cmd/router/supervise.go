@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -18,12 +19,18 @@ import (
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
-// withSignals returns a context that SIGINT and SIGTERM end. After the first
-// one they have their usual effect again, so that a second one kills a program
-// that hangs while it takes things back.
+// secondSignal is how long after the first signal another one counts as the same
+// wish: timeout(1), shells and service managers signal a program and its process
+// group at the same moment, and that must not leave the host's routes as they
+// are.
+const secondSignal = 2 * time.Second
+
+// withSignals returns a context that SIGINT and SIGTERM end. Some time after the
+// first one they have their usual effect again, so that another one kills a
+// program that hangs while it takes things back.
 func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, stop = signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
 	// Without a handler a write to a closed stderr ("router up wg0 |& head") would
 	// end the program at once and leave the host's routes as they are. Ignoring
 	// the signal would be inherited by hooks; nobody reads this channel.

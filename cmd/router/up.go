@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/engine"
+	"github.com/tunrouter/tunrouter/uapi"
 )
 
 // An upOptions has the flags of "router up".
@@ -51,7 +53,7 @@ keep their sessions.`,
 	f.Var(&o.mode, "mode", "where the host's packets come from, in place of [Router] Mode")
 	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel (default info)")
 	f.Var(&o.format, "log-format", "form of the log on stderr")
-	socketDirFlag(cmd, &o.socketDir)
+	f.StringVar(&o.socketDir, "socket-dir", "", "`DIR` of the control socket NAME.sock (default \""+uapi.DefaultDirectory+"\")")
 	for _, flag := range []struct {
 		name string
 		c    *choice
@@ -69,6 +71,9 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	if err := o.absolute(); err != nil {
+		return err
+	}
 	path, err := config.Find(nameOrPath)
 	if err != nil {
 		return configError(err)
@@ -93,7 +98,6 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	}
 	e, err := engine.New(cfg, &engine.Options{
 		Logger:      log,
-		ControlDir:  o.socketDir,
 		HostNetwork: cfg.Router.Mode == config.ModeTUN,
 		HookOutput:  a.err,
 		Load:        load,
@@ -104,6 +108,16 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	return supervise(ctx, e, hangup, log)
 }
 
+// absolute makes the paths of flags as good as those of the file.
+func (o *upOptions) absolute() error {
+	if o.socketDir == "" {
+		return nil
+	}
+	dir, err := filepath.Abs(o.socketDir)
+	o.socketDir = dir
+	return err
+}
+
 // override puts flags in the place of what the file says.
 func (o *upOptions) override(cfg *config.Config) {
 	switch o.mode.value {
@@ -111,6 +125,9 @@ func (o *upOptions) override(cfg *config.Config) {
 		cfg.Router.Mode = config.ModeTUN
 	case "netstack":
 		cfg.Router.Mode = config.ModeNetstack
+	}
+	if o.socketDir != "" && cfg.Router.ControlSocket == "" {
+		cfg.Router.ControlSocket = socketPath(o.socketDir, cfg.Name)
 	}
 	if o.level.value != "" {
 		cfg.Router.LogLevel, cfg.Router.LogLevelSet = o.level.level(), true

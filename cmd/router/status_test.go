@@ -1,0 +1,209 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/uapi"
+)
+
+func mustKey(t *testing.T, text string) uapi.Key {
+	t.Helper()
+	k, err := config.ParseKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uapi.Key(k)
+}
+
+// testDevice has a peer of each kind, the one heard last in the middle.
+func testDevice(t *testing.T) *uapi.Device {
+	t.Helper()
+	now := time.Now()
+	return &uapi.Device{
+		PrivateKey: mustKey(t, "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="), ListenPort: 51820, FwMark: 0xca6c,
+		Peers: []uapi.Peer{
+			{PublicKey: mustKey(t, "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=")},
+			{
+				PublicKey: mustKey(t, "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="), PresharedKey: mustKey(t, "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak="),
+				Endpoint: netip.MustParseAddrPort("[2001:db8::1]:51820"), LastHandshake: now.Add(-90 * time.Minute),
+				RxBytes: 1023, TxBytes: 5 << 30, PersistentKeepalive: 25,
+				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("fd00::/64")},
+			},
+			{
+				PublicKey: mustKey(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="), LastHandshake: now.Add(-25 * time.Hour),
+				Endpoint: netip.MustParseAddrPort("192.0.2.1:7"),
+			},
+		},
+	}
+}
+
+// A fixed is a uapi.Handler that always has the same device.
+type fixed struct{ d *uapi.Device }
+
+func (f fixed) Get() (*uapi.Device, error) { return f.d, nil }
+func (fixed) Set(*uapi.SetRequest) error   { return nil }
+func (fixed) Reload() error                { return nil }
+
+// serve makes devices available in a directory and returns that.
+func serve(t *testing.T, devices map[string]*uapi.Device) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "router")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, d := range devices {
+		s, err := uapi.Listen(filepath.Join(dir, name+".sock"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(context.Background(), fixed{d}) }()
+		t.Cleanup(func() {
+			s.Close()
+			<-done
+		})
+	}
+	return dir
+}
+
+// call runs a command line and returns what it prints.
+func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(&app{args: append([]string{"router"}, args...), in: strings.NewReader(""), out: &out, err: &err})
+	return out.String(), err.String(), code
+}
+
+const statusText = `interface: wg0
+  public key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+  private key: (hidden)
+  listening port: 51820
+  fwmark: 0xca6c
+
+peer: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+  preshared key: (hidden)
+  endpoint: [2001:db8::1]:51820
+  allowed ips: 10.0.0.2/32, fd00::/64
+  latest handshake: 1 hour, 30 minutes ago
+  transfer: 1023 B received, 5.00 GiB sent
+  persistent keepalive: every 25 seconds
+
+peer: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+  endpoint: 192.0.2.1:7
+  allowed ips: (none)
+  latest handshake: 1 day, 1 hour ago
+
+peer: TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=
+  allowed ips: (none)
+`
+
+func TestStatusText(t *testing.T) {
+	d := testDevice(t)
+	dir := serve(t, map[string]*uapi.Device{"wg0": d, "wg1": {}})
+	var b strings.Builder
+	asked, err := ask(dir, "wg0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeText(&b, map[string]*uapi.Device{"wg0": asked}, false, d.Peers[1].LastHandshake.Add(90*time.Minute))
+	if diff := cmp.Diff(statusText, b.String()); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+	all, stderr, code := call(t, "status", "--socket-dir", dir)
+	if code != 0 || stderr != "" || !strings.HasPrefix(all, "interface: wg0\n") || !strings.HasSuffix(all, "\n\ninterface: wg1\n") {
+		t.Errorf("all routers: exit code %d, %q, %s", code, stderr, all)
+	}
+	if strings.Contains(all, "dwdtCnMYpX08") || strings.Contains(all, "/UwcSPg38hW") {
+		t.Errorf("keys in:\n%s", all)
+	}
+	with, _, _ := call(t, "status", "--socket-dir", dir, "--show-keys", "wg0")
+	for _, key := range []string{"private key: dwdtCnMYpX08", "preshared key: /UwcSPg38hW"} {
+		if !strings.Contains(with, key) {
+			t.Errorf("no %q with --show-keys:\n%s", key, with)
+		}
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	d := testDevice(t)
+	d.Peers[1].LastHandshake, d.Peers[2].LastHandshake = time.Unix(1700000002, 5), time.Unix(1700000001, 0)
+	dir := serve(t, map[string]*uapi.Device{"wg0": d, "wg1": {}})
+	const want = `{
+	"wg0": {
+		"publicKey": "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
+		"listenPort": 51820,
+		"fwmark": 51820,
+		"peers": {
+			"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=": {
+				"allowedIps": []
+			},
+			"hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=": {
+				"endpoint": "192.0.2.1:7",
+				"latestHandshake": 1700000001,
+				"allowedIps": []
+			},
+			"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=": {
+				"endpoint": "[2001:db8::1]:51820",
+				"latestHandshake": 1700000002,
+				"transferRx": 1023,
+				"transferTx": 5368709120,
+				"persistentKeepalive": 25,
+				"allowedIps": [
+					"10.0.0.2/32",
+					"fd00::/64"
+				]
+			}
+		}
+	},
+	"wg1": {
+		"peers": {}
+	}
+}
+`
+	got, stderr, code := call(t, "status", "--json", "--socket-dir", dir)
+	if code != 0 || stderr != "" {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("json (-want +got):\n%s", diff)
+	}
+	got, _, _ = call(t, "status", "--json", "--show-keys", "--socket-dir", dir, "wg0")
+	for _, key := range []string{`"privateKey": "dwdtCnMYpX08`, `"presharedKey": "/UwcSPg38hW`} {
+		if !strings.Contains(got, key) {
+			t.Errorf("no %s with --show-keys:\n%s", key, got)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "in the future; the system clock was set back", 0: "now", time.Second: "1 second ago",
+		61 * time.Second: "1 minute, 1 second ago", 2*time.Hour + 3*time.Second: "2 hours, 3 seconds ago",
+		366 * 24 * time.Hour: "1 year, 1 day ago",
+	} {
+		if got := ago(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.00 KiB", 1536: "1.50 KiB", 1 << 20: "1.00 MiB", 1 << 40: "1.00 TiB", 1<<64 - 1: "16.00 EiB",
+	} {
+		if got := size(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
