@@ -56,7 +56,7 @@ var confined = []struct {
 	{"github.com/spf13/", []string{"cmd/router"}, "the command line has no logic that a library user would miss"},
 	{"github.com/vishvananda/netlink", []string{"internal/hostnet"}, "one room configures the host"},
 	{"github.com/google/nftables", []string{"internal/hostnet"}, "one room configures the host"},
-	{"os/exec", []string{"internal/hostnet"}, "only hooks and resolvconf run programs"},
+	{"os/exec", []string{"internal/hostnet", "cmd/router"}, "only hooks, resolvconf and going to the background run programs"},
 	{"math/rand", nil, "math/rand/v2 or crypto/rand"},
 	{"log", nil, "log/slog"},
 }

@@ -35,7 +35,9 @@ type Conn struct {
 	plain    plain  // used when features.batched is false
 	engine   engine // used when it is true
 
-	reading sync.Mutex // held by the ReadBatch whose turn it is; Close and writers never take it
+	reading sync.Mutex // held by the ReadBatch whose turn it is, also while it waits; Close takes it once nobody can wait
+	marking sync.Mutex // guards mark
+	mark    uint32
 	close   sync.Once
 	closed  atomic.Bool
 	rx, tx  counters
@@ -61,7 +63,7 @@ func Listen(network string, addr netip.AddrPort, o *Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now}
+	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, mark: opts.Mark}
 	// Everything is set before the socket is bound: no datagram arrives at one
 	// that is half set up.
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
@@ -83,7 +85,10 @@ func Listen(network string, addr netip.AddrPort, o *Options) (*Conn, error) {
 	local := c.udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	c.local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	if c.features.batched {
-		c.engine.init(c)
+		if err := c.engine.init(c); err != nil {
+			_ = c.udp.Close()
+			return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
+		}
 	}
 	c.log.Info("udp socket open", "network", network, "addr", c.local,
 		"gso", c.features.gso, "gro", c.features.gro)
@@ -213,15 +218,23 @@ func (c *Conn) check(bufs [][]byte, offset int, dst *Destination, vni geneve.VNI
 func (c *Conn) is6() bool { return c.network == "udp6" }
 
 // SetMark sets the firewall mark of all packets sent from now on; 0 is none. The
-// error is a [*MarkError].
+// mark that the socket has already needs no privilege. The error is a
+// [*MarkError] or, after [Conn.Close], [net.ErrClosed].
 func (c *Conn) SetMark(mark uint32) error {
+	c.marking.Lock()
+	defer c.marking.Unlock()
 	if c.closed.Load() {
 		return net.ErrClosed
 	}
+	if mark == c.mark {
+		return nil
+	}
 	var setErr error
-	err := c.raw.Control(func(fd uintptr) { setErr = setMark(int(fd), mark) })
-	if err != nil {
+	if err := c.raw.Control(func(fd uintptr) { setErr = setMark(int(fd), mark) }); err != nil {
 		return net.ErrClosed
+	}
+	if setErr == nil {
+		c.mark = mark
 	}
 	return setErr
 }
@@ -248,6 +261,13 @@ func (c *Conn) Close() error {
 	c.close.Do(func() {
 		c.closed.Store(true)
 		err = c.udp.Close()
+		if c.features.batched {
+			// Nobody waits in the kernel any more: the lock is free soon, and
+			// whoever gets it next sees that the Conn is closed.
+			c.reading.Lock()
+			defer c.reading.Unlock()
+			err = errors.Join(err, c.engine.close())
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("close %s %s: %w", c.network, c.local, err)

@@ -9,10 +9,15 @@ type engine struct {
 	writer writer
 }
 
-func (e *engine) init(c *Conn) {
-	e.reader.init(c)
+// init makes e ready. On an error there is nothing to close.
+func (e *engine) init(c *Conn) error {
 	e.writer.init(c)
+	return e.reader.init(c)
 }
+
+// close releases what init took. The caller has made sure that nothing is
+// called any more.
+func (e *engine) close() error { return e.reader.close() }
 
 func (e *engine) read(_ *Conn, slab []byte, pkts []Packet, t *tally) (int, error) {
 	return e.reader.read(slab, pkts, t)

@@ -17,7 +17,9 @@ const plainControl = 0
 // An engine batches. There is none; features.batched is never true.
 type engine struct{}
 
-func (*engine) init(*Conn) {}
+func (*engine) init(*Conn) error { return errors.ErrUnsupported }
+
+func (*engine) close() error { return nil }
 
 func (*engine) read(*Conn, []byte, []Packet, *tally) (int, error) {
 	return 0, errors.ErrUnsupported
@@ -37,9 +39,6 @@ func configure(fd int, _ string, o *Options) (features, error) {
 }
 
 func setMark(_ int, mark uint32) error {
-	if mark == 0 {
-		return nil
-	}
 	return &MarkError{Mark: mark, Err: fmt.Errorf("only on Linux: %w", errors.ErrUnsupported)}
 }
 

@@ -57,10 +57,10 @@
 // Packet bytes are borrowed for the duration of a call. WriteBatch may overwrite
 // bufs[i][:offset] and reads the rest; ReadBatch may write anywhere in the slab,
 // also outside the packets it describes. Neither keeps a reference. A Conn owns
-// about 20 KiB, its ring (4.2 MB of address space, of which a page is used only
-// once a datagram larger than its slot was written there), and for each
-// concurrent WriteBatch about 25 KiB from a pool. The steady state allocates
-// nothing.
+// about 25 KiB, its ring (4.2 MB of address space outside the Go heap, of which a
+// page is used only once a part of a message larger than its slot was written
+// there), and for each concurrent WriteBatch about 25 KiB from a pool. The steady
+// state allocates nothing.
 //
 // # Concurrency
 //

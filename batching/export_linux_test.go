@@ -4,6 +4,8 @@
 package batching
 
 import (
+	"cmp"
+
 	"github.com/tunrouter/tunrouter/internal/sys"
 	"golang.org/x/sys/unix"
 )
@@ -64,3 +66,9 @@ func (c *Conn) SlabPointers() (n int) {
 }
 
 const RecvControlSpace = sys.RecvControlSpace
+
+// Sockopt reads an option of the socket.
+func (c *Conn) Sockopt(level, opt int) (value int, err error) {
+	ctlErr := c.raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), level, opt) })
+	return value, cmp.Or(ctlErr, err)
+}

@@ -115,7 +115,7 @@ func FuzzRuns(f *testing.F) {
 		from, maxPackets = abs(from)%32, abs(maxPackets)%64+1
 		maxBytes, headers = abs(maxBytes)%65528, abs(headers)%49
 		var bufs [][]byte
-		for i := 0; i+1 < len(sizes) && len(bufs) < 200; i += 2 {
+		for i := 0; i+1 < len(sizes) && len(bufs) < 130; i += 2 {
 			buf := bytes.Repeat([]byte{byte(i)}, from+int(binary.BigEndian.Uint16(sizes[i:])))
 			copy(buf, make([]byte, from))
 			bufs = append(bufs, buf)

@@ -18,8 +18,10 @@ func configure(fd int, network string, o *Options) (features, error) {
 	if err := setRequired(fd, network == "udp6"); err != nil {
 		return features{}, err
 	}
-	if err := setMark(fd, o.Mark); err != nil && o.Mark != 0 {
-		return features{}, err
+	if o.Mark != 0 {
+		if err := setMark(fd, o.Mark); err != nil {
+			return features{}, err
+		}
 	}
 	var f features
 	f.lack(setBuffer(fd, "receive", o.ReceiveBuffer, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF))
