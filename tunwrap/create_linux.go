@@ -19,7 +19,7 @@ import (
 const (
 	remedyCapability = `this needs the capability CAP_NET_ADMIN: run as root, or "setcap cap_net_admin+ep" the program; "[Router] Mode = netstack" needs none`
 	remedyNode       = `load the kernel module with "modprobe tun", in a container pass the device with "--device /dev/net/tun"; "[Router] Mode = netstack" needs none`
-	remedyAccess     = `the program may not open it: check its permissions, in a container pass it with "--device /dev/net/tun"; "[Router] Mode = netstack" needs none`
+	remedyAccess     = `the program may not open it; a TUN needs the capability CAP_NET_ADMIN (run as root), in a container also "--device /dev/net/tun"; "[Router] Mode = netstack" needs neither`
 	remedyFiles      = `raise the limit on open files (ulimit -n)`
 	remedyKernel     = `the kernel refused it; "[Router] Mode = netstack" does without`
 )
@@ -38,7 +38,7 @@ func Create(name string, o *Options) (*Device, error) {
 	if err := checkCreate(name, &opts); err != nil {
 		return nil, err
 	}
-	files, err := openQueues(name, &opts)
+	files, err := openQueues(name, &opts, sys.OpenTUN)
 	if err != nil {
 		return nil, createError(name, err)
 	}
@@ -46,15 +46,22 @@ func Create(name string, o *Options) (*Device, error) {
 	if err != nil {
 		return nil, createError(name, err)
 	}
-	return wrap(dev, opts, opts.Queues, 0)
+	d, err := wrap(dev, opts, opts.Queues, 0)
+	if err != nil {
+		return nil, createError(name, err)
+	}
+	return d, nil
 }
 
+// An opener is [sys.OpenTUN].
+type opener func(name string, flags uint16) (fd int, err error)
+
 // openQueues returns one file for each queue that the kernel gives, at least one.
-func openQueues(name string, o *Options) ([]*os.File, error) {
+func openQueues(name string, o *Options, open opener) ([]*os.File, error) {
 	const flags = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
 	if o.Queues > 1 {
 		// Exclusive: an interface that exists may have another reader.
-		files, err := openGroup(name, flags|unix.IFF_MULTI_QUEUE, o)
+		files, err := openGroup(name, flags|unix.IFF_MULTI_QUEUE, o, open)
 		if !errors.Is(err, unix.EINVAL) || exists(name) {
 			return files, err
 		}
@@ -62,7 +69,7 @@ func openQueues(name string, o *Options) ([]*os.File, error) {
 	}
 	// Not exclusive: a persistent interface that was made beforehand is fine, and
 	// one that is in use the kernel refuses.
-	fd, err := sys.OpenTUN(name, flags)
+	fd, err := open(name, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +77,8 @@ func openQueues(name string, o *Options) ([]*os.File, error) {
 }
 
 // openGroup creates the interface and attaches up to o.Queues queues to it.
-func openGroup(name string, flags uint16, o *Options) ([]*os.File, error) {
-	fd, err := sys.OpenTUN(name, flags|unix.IFF_TUN_EXCL)
+func openGroup(name string, flags uint16, o *Options, open opener) ([]*os.File, error) {
+	fd, err := open(name, flags|unix.IFF_TUN_EXCL)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +88,7 @@ func openGroup(name string, flags uint16, o *Options) ([]*os.File, error) {
 		return nil, errors.Join(err, files[0].Close())
 	}
 	for len(files) < o.Queues {
-		fd, err := sys.OpenTUN(name, flags)
+		fd, err := open(name, flags)
 		if err != nil {
 			o.Logger.Warn("fewer tun queues than requested", "requested", o.Queues, "queues", len(files), "err", err)
 			break

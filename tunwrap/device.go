@@ -5,6 +5,7 @@ package tunwrap
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -119,14 +120,17 @@ func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device,
 		events:    make(chan tun.Event),
 	}
 	if d.bytes && d.batchSize > 1 {
-		d.header = virtioHeaderLen // wireguard-go batches if and only if there is one
+		// wireguard-go batches if and only if there is a virtio header.
+		d.header = virtioHeaderLen
+		if err := setHeaderLen(dev.File()); err != nil {
+			return nil, errors.Join(fmt.Errorf("tunwrap: %w", err), dev.Close())
+		}
 	}
-	if name, err := dev.Name(); err == nil {
-		d.name.Store(&name)
+	if name, err := d.Name(); err == nil {
 		d.log = d.log.With("interface", name)
 	}
-	if mtu, err := dev.MTU(); err == nil {
-		d.mtu.Store(int64(mtu))
+	if _, err := d.MTU(); err != nil {
+		d.log.Warn("mtu of the tun device is not known", "err", err)
 	}
 	batched := 0
 	for _, q := range inner {
@@ -169,14 +173,23 @@ func (d *Device) Events() <-chan tun.Event { return d.events }
 // Name returns the interface's present name, from whatever network namespace
 // the device is in, and the last known one when it is closed or deleted.
 func (d *Device) Name() (string, error) {
-	if file := d.File(); file != nil && !d.closed.Load() {
-		if name, err := deviceName(file); err == nil {
-			d.name.Store(&name)
-			return name, nil
-		}
+	name, err := "", os.ErrClosed
+	if !d.closed.Load() {
+		name, err = d.askName()
 	}
-	if name := d.name.Load(); name != nil {
-		return *name, nil
+	if err == nil {
+		d.name.Store(&name)
+		return name, nil
+	}
+	if last := d.name.Load(); last != nil {
+		return *last, nil
+	}
+	return "", err
+}
+
+func (d *Device) askName() (string, error) {
+	if isKernelTUN(d.File()) {
+		return deviceName(d.File())
 	}
 	return d.inner.Name()
 }

@@ -44,7 +44,9 @@
 // write, is refused for its length before the kernel looks at the state of the
 // interface (tun_get_user, drivers/net/tun.c). So the router's sockets open
 // early and stay open, as wireguard-go's do. Packets written meanwhile are
-// dropped and counted as [WriteDrops].Down.
+// dropped and counted as [WriteDrops].Down. When wireguard-go's monitor of the
+// link fails (a netlink socket that overflows), its own reads fail and its device
+// closes; batched reads go on, only changes of the MTU are no longer announced.
 //
 // # Network namespaces
 //

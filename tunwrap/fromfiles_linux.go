@@ -28,6 +28,10 @@ func FromFiles(files []*os.File, o *Options) (*Device, error) {
 	opts := o.withDefaults()
 	opts.Queues = max(len(files), 1)
 	dev, initial, err := fromFiles(files, &opts)
+	var d *Device
+	if err == nil {
+		d, err = wrap(dev, opts, 0, initial)
+	}
 	if err != nil {
 		var ce *CreateError
 		if !errors.As(err, &ce) {
@@ -35,7 +39,7 @@ func FromFiles(files []*os.File, o *Options) (*Device, error) {
 		}
 		return nil, err
 	}
-	return wrap(dev, opts, 0, initial)
+	return d, nil
 }
 
 // fromFiles also returns the event that the device will not send itself.
@@ -80,8 +84,13 @@ func takeOver(files []*os.File) (fds []int, err error) {
 	if len(files) == 0 {
 		return nil, errors.New("no descriptor")
 	}
+	seen := make(map[int]bool)
 	for _, f := range files {
 		err = errors.Join(err, control(f, func(fd int) error {
+			if seen[fd] {
+				return fmt.Errorf("descriptor %d is there twice", fd)
+			}
+			seen[fd] = true
 			dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
 				return os.NewSyscallError("fcntl", err)
@@ -90,8 +99,6 @@ func takeOver(files []*os.File) (fds []int, err error) {
 			return os.NewSyscallError("fcntl", unix.SetNonblock(dup, true))
 		}))
 	}
-	// Not in the first loop: a file that is given twice must be found to be so
-	// by what looks at the copies, not as a closed one here.
 	for _, f := range files {
 		f.Close()
 	}
@@ -105,8 +112,10 @@ func inspect(fd int) (here bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if flags&(unix.IFF_TUN|unix.IFF_TAP|unix.IFF_NO_PI) != unix.IFF_TUN|unix.IFF_NO_PI {
-		return false, fmt.Errorf("descriptor has interface flags %#x", flags)
+	// Whether packet information precedes the packets cannot be told: the kernel
+	// reports IFF_NOFILTER in the bit of IFF_NO_PI.
+	if flags&(unix.IFF_TUN|unix.IFF_TAP) != unix.IFF_TUN {
+		return false, fmt.Errorf("descriptor is of a TAP interface, flags %#x", flags)
 	}
 	here, err = sys.TUNInThisNetNS(fd)
 	return here || err != nil, nil

@@ -65,8 +65,6 @@ func newKernelReader(file *os.File, closed *atomic.Bool) (*kernelReader, error) 
 			cause = err
 		case flags&unix.IFF_VNET_HDR == 0:
 			cause = errors.New("device has no virtio header")
-		default:
-			cause = sys.SetTUNHeaderLen(int(fd), virtioHeaderLen)
 		}
 	})
 	if err := errors.Join(err, cause); err != nil {
@@ -152,6 +150,12 @@ func gone(file *os.File) bool {
 		return errno == unix.EBADFD
 	}
 	return err != nil
+}
+
+// setHeaderLen makes the virtio headers of the interface as long as we and
+// wireguard-go have them, whatever was set on a persistent one before.
+func setHeaderLen(file *os.File) error {
+	return control(file, func(fd int) error { return sys.SetTUNHeaderLen(fd, virtioHeaderLen) })
 }
 
 // deviceName and deviceMTU ask the kernel by descriptor, in whatever network

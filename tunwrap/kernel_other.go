@@ -26,5 +26,6 @@ func gone(*os.File) bool                                            { return fal
 func deviceName(*os.File) (string, error)                           { return "", errNotLinux }
 func deviceMTU(*os.File) (int, error)                               { return 0, errNotLinux }
 func isKernelTUN(*os.File) bool                                     { return false }
+func setHeaderLen(*os.File) error                                   { return errNotLinux }
 func writesBytes(tun.Device) bool                                   { return false }
 func classifyWrite(error) (writeDrop, int, bool)                    { return dropOther, 0, false }

@@ -93,7 +93,7 @@ func groupsOf(bufs [][]byte, offset, header int) []group {
 		for j := 0; j < len(bufs) && rest > 0; j++ {
 			pkt := bufs[j][offset:]
 			payload, same := sameFlow(head, pkt)
-			if taken[j] || !same || payload > rest || claimedLen(pkt) != len(pkt) {
+			if taken[j] || !same || payload < 0 || payload > rest || claimedLen(pkt) != len(pkt) {
 				continue
 			}
 			taken[j] = true

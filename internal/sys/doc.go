@@ -14,6 +14,12 @@
 // batching calls them. golang.org/x/net does this too, but allocates an address
 // for every datagram it receives.
 //
+// # TUN devices (Linux)
+//
+// [OpenTUN] attaches a queue, [TUNInfo], [TUNMTU] and [SetTUNMTU] ask and change
+// the interface behind one, also when it has moved to another network namespace.
+// Package tunwrap calls them.
+//
 // # Memory
 //
 // Nothing here allocates on success or retains what it is given after it
