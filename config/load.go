@@ -45,14 +45,16 @@ func find(dir, nameOrPath string) (string, error) {
 		return nameOrPath, nil
 	}
 	var looked []string
+	here := strings.HasSuffix(nameOrPath, extension)
 	if ValidName(nameOrPath) {
 		path := filepath.Join(dir, nameOrPath+extension)
-		if !missing(path) {
+		// Where nobody else may look, a file here that was named in full is meant.
+		if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) && !(here && !missing(nameOrPath)) {
 			return path, nil
 		}
 		looked = append(looked, path)
 	}
-	if strings.HasSuffix(nameOrPath, extension) {
+	if here {
 		if !missing(nameOrPath) {
 			return nameOrPath, nil
 		}

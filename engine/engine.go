@@ -247,7 +247,7 @@ func (e *Engine) openControl() error {
 	switch {
 	case err == nil:
 		e.control = s
-	case r.Mode == config.ModeNetstack && r.ControlSocket == "":
+	case r.Mode == config.ModeNetstack && r.ControlSocket == "" && !errors.Is(err, uapi.ErrInUse):
 		e.log.Warn("running without control socket; set [Router] ControlSocket to a path that can be written", "path", path, "err", err)
 	default:
 		return fmt.Errorf("open control socket: %w", err)

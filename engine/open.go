@@ -37,7 +37,10 @@ func deviceOptions() []device.Option {
 func (e *Engine) openDevice() error {
 	o := &tunwrap.Options{Logger: e.log, Queues: max(1, e.cfg.Router.Queues), MTU: tunMTU(e.cfg)}
 	var err error
+	given, wrapped := e.opts.Device.(*tunwrap.Device)
 	switch {
+	case wrapped:
+		e.tun = given
 	case e.opts.Device != nil:
 		e.tun, err = tunwrap.Wrap(e.opts.Device, o)
 	case e.cfg.Router.Mode == config.ModeNetstack:
