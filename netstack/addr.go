@@ -24,13 +24,29 @@ func toAddress(a netip.Addr) tcpip.Address {
 	return tcpip.Address{}
 }
 
+// fromAddress is the way back; the zero Addr for none.
 func fromAddress(a tcpip.Address) netip.Addr {
-	addr, _ := netip.AddrFromSlice(a.AsSlice())
-	return addr.Unmap()
+	switch a.Len() {
+	case 4:
+		return netip.AddrFrom4(a.As4())
+	case 16:
+		return netip.AddrFrom16(a.As16()).Unmap()
+	}
+	return netip.Addr{}
 }
 
 func toFull(ap netip.AddrPort) tcpip.FullAddress {
 	return tcpip.FullAddress{NIC: nicID, Addr: toAddress(ap.Addr()), Port: ap.Port()}
+}
+
+// toLocal is toFull for binding. With a network card named, the stack would
+// bind to any IPv4 address (stack.go, CheckLocalAddress, 2026-09).
+func toLocal(ap netip.AddrPort) tcpip.FullAddress {
+	f := toFull(ap)
+	if !ap.Addr().IsLinkLocalUnicast() {
+		f.NIC = 0
+	}
+	return f
 }
 
 // fromFull returns the address of an endpoint. One that is bound to any address

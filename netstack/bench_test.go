@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"net/netip"
 	"sync"
 	"testing"
@@ -32,7 +31,7 @@ func BenchmarkTCP(b *testing.B) {
 		{"v4/mtu-8920/streams-1", netstacktest.B4, 1, 8920},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
-			x, y := netstacktest.Pair(b, &netstack.Options{MTU: bc.mtu, DisableRACK: os.Getenv("NORACK") != ""}, nil)
+			x, y := netstacktest.Pair(b, &netstack.Options{MTU: bc.mtu}, nil)
 			benchmarkStreams(b, x, y, bc.to, bc.streams)
 		})
 	}
@@ -77,9 +76,6 @@ func benchmarkStreams(b *testing.B, x, y *netstack.Device, to netip.Addr, stream
 		packets += q.Packets
 	}
 	in := y.Stats().Inbound
-	b.Log(x.DebugStats())
-	b.Log(y.DebugStats())
-	b.Log(x.Stats(), y.Stats())
 	b.ReportMetric(float64(packets)/float64(max(reads, 1)), "packets/read")
 	b.ReportMetric(float64(in.Packets)/float64(max(in.Delivered, 1)), "packets/delivery")
 	b.ReportMetric(float64(x.Stats().TCP.Retransmits), "retransmits")

@@ -12,6 +12,7 @@ import (
 // never passes.
 type deadline struct {
 	mu    sync.Mutex
+	at    time.Time     // zero: never
 	ch    chan struct{} // closed when passed; nil: not needed yet
 	timer *time.Timer   // closes ch
 }
@@ -24,7 +25,7 @@ func (d *deadline) set(t time.Time) {
 	if d.timer != nil && !d.timer.Stop() {
 		d.ch = nil // the timer has closed it, or is about to
 	}
-	d.timer = nil
+	d.timer, d.at = nil, t
 	if d.ch != nil {
 		select {
 		case <-d.ch: // a past deadline closed it
@@ -44,6 +45,14 @@ func (d *deadline) set(t time.Time) {
 	} else {
 		close(ch)
 	}
+}
+
+// over reports whether the deadline has passed, even if its timer, which may be
+// late, has not said so yet.
+func (d *deadline) over() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.at.IsZero() && !time.Now().Before(d.at)
 }
 
 // passed returns a channel that is closed once the deadline has passed.

@@ -202,11 +202,12 @@ func (d *Device) Close() error {
 		close(d.events)
 		d.mu.Unlock()
 
-		// First whoever waits in a ring, with locks of the stack held.
+		d.net.shut()
+		// Then whoever waits in a ring, with locks of the stack held.
 		for _, q := range d.queues {
 			q.close()
 		}
-		d.net.close()
+		d.net.abort()
 		d.closing.Lock()
 		d.down = true
 		d.closing.Unlock()

@@ -22,6 +22,9 @@ const attemptDelay = 250 * time.Millisecond
 // udp4 or udp6; the host an IP address, or a name if Options.LookupHost is set.
 // When ctx ends first, its error is returned; it has no effect afterwards.
 func (n *Net) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := n.check(); err != nil {
+		return nil, opError("dial", "", network, nil, nil, err)
+	}
 	transport, f, err := splitNetwork(network)
 	if err != nil {
 		return nil, opError("dial", "", network, nil, nil, err)
@@ -143,11 +146,10 @@ func (n *Net) dialTCP(ctx context.Context, network string, to netip.AddrPort) (n
 		return fail(err)
 	}
 	if err := c.connect(ctx, to); err != nil {
-		closed := c.isClosed()
-		c.abort()
-		if closed { // the device, meanwhile
+		if c.isClosed() { // the device, meanwhile
 			err = net.ErrClosed
 		}
+		c.abort()
 		return fail(err)
 	}
 	return c, nil
@@ -165,7 +167,7 @@ func (c *tcpConn) connect(ctx context.Context, to netip.AddrPort) error {
 	for {
 		select {
 		case <-c.writable:
-		case <-c.closed:
+		case <-c.net.done:
 			return net.ErrClosed
 		case <-ctx.Done():
 			return ctx.Err()
@@ -173,11 +175,9 @@ func (c *tcpConn) connect(ctx context.Context, to netip.AddrPort) error {
 		if terr := c.ep.LastError(); terr != nil {
 			return stackError(terr)
 		}
-		switch tcp.EndpointState(c.ep.State()) {
-		case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
-			continue
+		if s := tcp.EndpointState(c.ep.State()); s != tcp.StateConnecting && s != tcp.StateSynSent && s != tcp.StateSynRecv {
+			return c.established()
 		}
-		return c.established()
 	}
 }
 

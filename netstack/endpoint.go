@@ -39,8 +39,9 @@ type endpoint struct {
 func (e *endpoint) init(n *Net, network string, ep tcpip.Endpoint, wq *waiter.Queue) {
 	e.net, e.network, e.ep, e.wq = n, network, ep, wq
 	e.closed = make(chan struct{})
-	e.readEntry, e.readable = waiter.NewChannelEntry(waiter.ReadableEvents)
-	e.writeEntry, e.writable = waiter.NewChannelEntry(waiter.WritableEvents)
+	const ends = waiter.EventErr | waiter.EventHUp // errors of UDP come alone
+	e.readEntry, e.readable = waiter.NewChannelEntry(waiter.ReadableEvents | ends)
+	e.writeEntry, e.writable = waiter.NewChannelEntry(waiter.WritableEvents | ends)
 	wq.EventRegister(&e.readEntry)
 	wq.EventRegister(&e.writeEntry)
 }
@@ -104,9 +105,12 @@ func (e *endpoint) setDeadline(d *deadline, t time.Time) error {
 	return nil
 }
 
+// isClosed reports whether e or its device is closed.
 func (e *endpoint) isClosed() bool {
 	select {
 	case <-e.closed:
+		return true
+	case <-e.net.done:
 		return true
 	default:
 		return false
@@ -118,12 +122,10 @@ func (e *endpoint) check(d *deadline) error {
 	if e.isClosed() {
 		return net.ErrClosed
 	}
-	select {
-	case <-d.passed():
+	if d.over() {
 		return os.ErrDeadlineExceeded
-	default:
-		return nil
 	}
+	return nil
 }
 
 // wait waits for a token, the deadline or the end of e.
@@ -132,6 +134,8 @@ func (e *endpoint) wait(ready <-chan struct{}, d *deadline) error {
 	case <-ready:
 		return nil
 	case <-e.closed:
+		return net.ErrClosed
+	case <-e.net.done:
 		return net.ErrClosed
 	case <-d.passed():
 		return os.ErrDeadlineExceeded
@@ -143,11 +147,16 @@ func (e *endpoint) fail(op, call string, err error) error {
 	return opError(op, call, e.network, e.local, e.remote, err)
 }
 
-// failStack does so for an error of the stack, which may only be the echo of a
-// concurrent Close.
+// failStack does so for an error of the stack.
 func (e *endpoint) failStack(op, call string, terr tcpip.Error) error {
+	return e.fail(op, call, e.closedOr(terr))
+}
+
+// closedOr returns an error of the stack, or net.ErrClosed if it may only be the
+// echo of a concurrent Close.
+func (e *endpoint) closedOr(terr tcpip.Error) error {
 	if e.isClosed() {
-		return e.fail(op, call, net.ErrClosed)
+		return net.ErrClosed
 	}
-	return e.fail(op, call, stackError(terr))
+	return stackError(terr)
 }

@@ -59,7 +59,7 @@ func stackError(terr tcpip.Error) error {
 // opError returns err as package net would: with the operation, and errors of
 // the system with the name of the system call.
 func opError(op, call, network string, source, addr net.Addr, err error) error {
-	if errno, ok := err.(syscall.Errno); ok {
+	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // only one of our own, not one that a resolver wrapped
 		err = os.NewSyscallError(call, errno)
 	}
 	return &net.OpError{Op: op, Net: network, Source: source, Addr: addr, Err: err}

@@ -41,6 +41,7 @@ func (l *link) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 		q := l.queues[hash%uint32(len(l.queues))]
 		pkt.IncRef()
 		switch q.ring.put(e, wait) {
+		case putDone:
 		case putFull:
 			pkt.DecRef()
 			q.stats.dropFull.Add(1)
@@ -66,18 +67,18 @@ func (l *link) classify(pkt *stack.PacketBuffer) (hash uint32, wait bool) {
 	h := pkt.NetworkHeader().Slice()
 	proto, addrs := byte(0), h[:0]
 	switch {
-	case len(h) >= header.IPv6MinimumSize && h[0]>>4 == 6:
+	case len(h) >= ip6HeaderLen && h[0]>>4 == 6:
 		proto, addrs = h[6], h[8:40]
-		if proto == header.IPv6FragmentHeader && len(h) > 40 {
-			proto = h[40]
+		if proto == ip6Fragment && len(h) > ip6HeaderLen {
+			proto = h[ip6HeaderLen]
 		}
-	case len(h) >= header.IPv4MinimumSize:
+	case len(h) >= ip4HeaderLen:
 		proto, addrs = h[9], h[12:20]
 	}
-	switch tcpip.TransportProtocolNumber(proto) {
-	case header.TCPProtocolNumber:
+	switch proto {
+	case protoTCP:
 		wait = pkt.GSOOptions.Type != stack.GSONone
-	case header.UDPProtocolNumber:
+	case protoUDP:
 		wait = true
 	}
 	if pkt.Hash != 0 {
@@ -97,6 +98,10 @@ func (l *link) classify(pkt *stack.PacketBuffer) (hash uint32, wait bool) {
 // 40 of options it keeps free. So for 1420: (131070-64) / (2 × (1420+64)) = 44
 // packets, 44 × 1340 + 161 = 59,121. Over IPv6 the payload is 20 less and the
 // last packet short, which still fits: 45 × (72+64) + 58,960 = 65,080 each.
+//
+// Against 65,535, of which only one fits a Read whole: 76 instead of 56 packets
+// per Read, as fast with one stream and 11 % faster with eight (BenchmarkTCP,
+// medians of 5 interleaved runs, 2 CPUs, 2026-11).
 func gsoMaxSize(mtu int) uint32 {
 	const (
 		stackMargin = header.TCPTotalHeaderMaximumSize + 1

@@ -32,6 +32,9 @@ func (n *Net) Listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, opError("listen", "bind", network, nil, nil, err)
 	}
+	if err := n.check(); err != nil {
+		return nil, opError("listen", "", network, nil, net.TCPAddrFromAddrPort(local), err)
+	}
 	l, call, err := n.listenTCP(network, local, proto, only)
 	if err != nil {
 		return nil, opError("listen", call, network, nil, net.TCPAddrFromAddrPort(local), err)
@@ -50,7 +53,7 @@ func (n *Net) listenTCP(network string, local netip.AddrPort, proto tcpip.Networ
 	ep.SocketOptions().SetReuseAddress(true) // connections in TIME_WAIT do not keep the port
 	ep.SocketOptions().SetV6Only(only)
 	call := "bind"
-	terr = ep.Bind(toFull(local))
+	terr = ep.Bind(toLocal(local))
 	if terr == nil {
 		call = "listen"
 		terr = ep.Listen(backlog)
@@ -60,8 +63,9 @@ func (n *Net) listenTCP(network string, local netip.AddrPort, proto tcpip.Networ
 		f, terr = ep.GetLocalAddress()
 	}
 	if terr != nil {
+		err := l.closedOr(terr)
 		l.abort()
-		return nil, call, stackError(terr)
+		return nil, call, err
 	}
 	l.local = net.TCPAddrFromAddrPort(fromFull(f, proto == header.IPv6ProtocolNumber))
 	if err := n.add(&l.endpoint); err != nil {
@@ -76,6 +80,9 @@ func (n *Net) ListenPacket(network, address string) (net.PacketConn, error) {
 	local, proto, only, err := listenAddress("udp", network, address)
 	if err != nil {
 		return nil, opError("listen", "bind", network, nil, nil, err)
+	}
+	if err := n.check(); err != nil {
+		return nil, opError("listen", "", network, nil, net.UDPAddrFromAddrPort(local), err)
 	}
 	c, err := newUDPConn(n, network, &local, nil, proto, only)
 	if err != nil {

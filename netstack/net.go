@@ -5,8 +5,10 @@ package netstack
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,18 +20,18 @@ import (
 // net.ErrClosed, os.ErrDeadlineExceeded, a context's error or a syscall.Errno.
 //
 // TCP connections have CloseRead, CloseWrite and SetLinger as *net.TCPConn has
-// them, and UDP sockets are both net.Conn and net.PacketConn, with
-// ReadFromUDPAddrPort and WriteToUDPAddrPort, which do not allocate.
+// them. UDP sockets are both net.Conn and net.PacketConn, and have
+// ReadFromUDPAddrPort and WriteToUDPAddrPort as *net.UDPConn has them.
 type Net struct {
 	// Immutable.
 	stack     *stack.Stack
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	keepAlive time.Duration
-	done      chan struct{} // closed by close
+	done      chan struct{} // closed by shut
 
 	mu     sync.Mutex // guards below
 	closed bool
-	open   map[*endpoint]struct{} // endpoints that close has to end
+	open   map[*endpoint]struct{} // endpoints that abort has to end
 }
 
 func newNet(d *Device, o *Options) *Net {
@@ -42,7 +44,17 @@ func newNet(d *Device, o *Options) *Net {
 	}
 }
 
-// add makes close end e, or ends it now if the device is closed.
+// check returns net.ErrClosed once the device is closed.
+func (n *Net) check() error {
+	select {
+	case <-n.done:
+		return net.ErrClosed
+	default:
+		return nil
+	}
+}
+
+// add makes abort end e, or ends it now if the device is closed.
 func (n *Net) add(e *endpoint) error {
 	n.mu.Lock()
 	if !n.closed {
@@ -61,15 +73,19 @@ func (n *Net) remove(e *endpoint) {
 	delete(n.open, e)
 }
 
-// close ends all that is open and all that will be.
-func (n *Net) close() {
+// shut ends all calls, now and later, with net.ErrClosed.
+func (n *Net) shut() {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.closed = true
 	close(n.done)
-	open := make([]*endpoint, 0, len(n.open))
-	for e := range n.open {
-		open = append(open, e)
-	}
+}
+
+// abort ends all endpoints, after shut. It takes their locks, so nobody may
+// wait in a ring any more.
+func (n *Net) abort() {
+	n.mu.Lock()
+	open := slices.Collect(maps.Keys(n.open))
 	n.mu.Unlock()
 	for _, e := range open {
 		e.abort()

@@ -84,8 +84,8 @@ type Options struct {
 	CongestionControl string
 
 	// DisableRACK turns time-based loss detection (RFC 8985) off and leaves
-	// SACK recovery alone. With RACK a path that reorders keeps its speed;
-	// without it a burst of losses is repaired sooner.
+	// SACK recovery alone. With RACK a path that reorders or jitters keeps
+	// more of its speed.
 	DisableRACK bool
 
 	// ReceiveBuffer and SendBuffer are the bytes to which the buffers of a

@@ -44,6 +44,9 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 	if !addr.IsValid() {
 		return 0, net.InvalidAddrError("no address")
 	}
+	if err := n.check(); err != nil {
+		return 0, err
+	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -63,7 +66,7 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 	}
 	defer e.abort()
 	if terr := ep.Connect(toFull(netip.AddrPortFrom(addr, 0))); terr != nil {
-		return 0, stackError(terr)
+		return 0, e.closedOr(terr)
 	}
 
 	// The endpoint fills in identifier and checksum.
@@ -74,7 +77,7 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 	rand.Read(nonce)
 	start := time.Now()
 	if _, terr := ep.Write(bytes.NewReader(request), tcpip.WriteOptions{}); terr != nil {
-		return 0, stackError(terr)
+		return 0, e.closedOr(terr)
 	}
 	var reply [echoHeader + echoPayload]byte
 	for {
@@ -88,14 +91,11 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 			continue
 		case *tcpip.ErrWouldBlock:
 		default:
-			if e.isClosed() {
-				return 0, net.ErrClosed
-			}
-			return 0, stackError(terr)
+			return 0, e.closedOr(terr)
 		}
 		select {
 		case <-e.readable:
-		case <-e.closed:
+		case <-n.done:
 			return 0, net.ErrClosed
 		case <-ctx.Done():
 			return 0, ctx.Err()

@@ -52,24 +52,24 @@ func (q *queue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 	}
 	q.reading.Lock()
 	defer q.reading.Unlock()
-	mtu := int(q.mtu.Load())
+	room := room{live: q.mtu, slots: len(packets), bytes: len(slab)}
 	if q.rest.pkt != nil {
-		return q.readRest(slab, packets, mtu)
+		room.begin()
+		return q.readRest(slab, packets, room.mtu)
 	}
-	room := room{mtu: mtu, slots: len(packets), bytes: len(slab)}
 	k := q.ring.take(q.taken[:], &room)
 	if k == 0 {
 		return 0, os.ErrClosed
 	}
 	if room.slots == len(packets) { // nothing was claimed: the first is too big
 		q.rest, q.from, q.taken[0] = q.taken[0], 0, entry{}
-		return q.readRest(slab, packets, mtu)
+		return q.readRest(slab, packets, room.mtu)
 	}
 
 	n, end, supers := 0, 0, 0
 	for i := range k {
 		e := &q.taken[i]
-		m, err := e.place(slab[end:], packets[n:], mtu)
+		m, err := e.place(slab[end:], packets[n:], room.mtu)
 		e.pkt.DecRef()
 		if err != nil { // not what the stack promised; nothing was placed
 			q.stats.dropSlab.Add(1)

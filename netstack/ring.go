@@ -114,6 +114,7 @@ func (r *ring) take(dst []entry, room *room) int {
 		return 0
 	}
 	n := 0
+	room.begin()
 	for n < len(dst) && r.count > 0 {
 		e := &r.slots[r.head]
 		fits := room.claim(e)

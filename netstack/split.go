@@ -5,6 +5,7 @@ package netstack
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/tun"
 )
@@ -14,10 +15,14 @@ import (
 //	| spacing | packet | spacing | packet | spacing ... | spacing |
 //	                                     ^ end
 type room struct {
-	mtu   int // split superpackets to at most this
-	slots int // packets that may still be described
-	bytes int // behind end
+	live  *atomic.Uint32 // the device's MTU
+	mtu   int            // what it was when packets were there: split to at most this
+	slots int            // packets that may still be described
+	bytes int            // behind end
 }
+
+// begin is called once there is something to claim for.
+func (r *room) begin() { r.mtu = int(r.live.Load()) }
 
 // claim takes what e needs, or returns false and takes nothing.
 func (r *room) claim(e *entry) bool {

@@ -111,7 +111,7 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// CloseRead ends reading: pending and later calls of Read return io.EOF.
+// CloseRead ends reading: Read returns io.EOF once what has arrived is read.
 func (c *tcpConn) CloseRead() error { return c.shutdown(tcpip.ShutdownRead) }
 
 // CloseWrite ends writing: after what is in the send buffer, the peer reads

@@ -40,7 +40,7 @@ func newUDPConn(n *Net, network string, local, remote *netip.AddrPort, proto tcp
 	c.init(n, network, ep, wq)
 	ep.SocketOptions().SetV6Only(only)
 	if local != nil {
-		terr = ep.Bind(toFull(*local))
+		terr = ep.Bind(toLocal(*local))
 	} else {
 		terr = ep.Connect(toFull(*remote))
 		c.remote = net.UDPAddrFromAddrPort(*remote)
@@ -50,8 +50,9 @@ func newUDPConn(n *Net, network string, local, remote *netip.AddrPort, proto tcp
 		f, terr = ep.GetLocalAddress()
 	}
 	if terr != nil {
+		err := c.closedOr(terr)
 		c.abort()
-		return nil, stackError(terr)
+		return nil, err
 	}
 	c.local = net.UDPAddrFromAddrPort(fromFull(f, c.ip6))
 	if err := n.add(&c.endpoint); err != nil {
@@ -75,7 +76,7 @@ func (c *udpConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// ReadFromUDPAddrPort is ReadFrom for a netip.AddrPort. It does not allocate.
+// ReadFromUDPAddrPort is ReadFrom without an allocated address.
 func (c *udpConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -120,7 +121,7 @@ func (c *udpConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return c.WriteToUDPAddrPort(b, ua.AddrPort())
 }
 
-// WriteToUDPAddrPort is WriteTo for a netip.AddrPort. It does not allocate.
+// WriteToUDPAddrPort is WriteTo without an allocated address.
 func (c *udpConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	var err error
 	n := 0
@@ -160,10 +161,7 @@ func (c *udpConn) send(b []byte, to *netip.AddrPort) (int, error) {
 			return int(n), nil
 		case *tcpip.ErrWouldBlock:
 		default:
-			if c.isClosed() {
-				return 0, net.ErrClosed
-			}
-			return 0, stackError(terr)
+			return 0, c.closedOr(terr)
 		}
 		if err := c.wait(c.writable, &c.writeBy); err != nil {
 			return 0, err

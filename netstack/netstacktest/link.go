@@ -9,6 +9,7 @@
 package netstacktest
 
 import (
+	"errors"
 	"net/netip"
 	"sync"
 	"testing"
@@ -76,7 +77,7 @@ func carry(q tun.Queue, flow, batch int, to tun.Device, o *LinkOptions) {
 				return // to is closed
 			}
 		}
-		if err != nil && err != tun.ErrTooManySegments {
+		if err != nil && !errors.Is(err, tun.ErrTooManySegments) {
 			return // from is closed
 		}
 	}
