@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/device"
+	"github.com/tunrouter/tunrouter/netstack"
 	"golang.org/x/time/rate"
 )
 
@@ -44,3 +45,8 @@ func deviceLogger(log *slog.Logger) *device.Logger {
 	}
 	return l
 }
+
+// RedirectStackLog sends what the TCP/IP stack of netstack mode logs by itself to
+// log, as debug lines, in place of standard error. It is process-wide: for main
+// functions, once, before [New].
+func RedirectStackLog(log *slog.Logger) { netstack.RedirectLog(log) }

@@ -6,9 +6,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tunrouter/tunrouter/engine"
 )
 
 // demoTimeout bounds everything in the demonstration but the measurement.
@@ -46,6 +49,7 @@ tunnel. It needs no privilege and leaves nothing behind.`,
 // demo shows one thing after the other. ^C has its usual effect at any time:
 // there is nothing outside the process to take back.
 func (a *app) demo(ctx context.Context, duration time.Duration) error {
+	engine.RedirectStackLog(slog.New(slog.DiscardHandler)) // its warnings would tear the progress line
 	d, err := startDemo(ctx)
 	if err != nil {
 		return err

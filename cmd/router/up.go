@@ -96,6 +96,7 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	if err != nil {
 		return configError(err)
 	}
+	engine.RedirectStackLog(log)
 	e, err := engine.New(cfg, &engine.Options{
 		Logger:      log,
 		HostNetwork: cfg.Router.Mode == config.ModeTUN,
