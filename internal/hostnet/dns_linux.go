@@ -6,6 +6,7 @@ package hostnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -83,5 +84,8 @@ func (s *State) resolvconf(ctx context.Context, input string, args ...string) er
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Args[0] = "resolvconf"
 	cmd.Stdin = strings.NewReader(input)
-	return s.run.run(ctx, cmd)
+	if err := s.run.run(ctx, cmd); err != nil {
+		return fmt.Errorf("resolvconf: %w", err)
+	}
+	return nil
 }

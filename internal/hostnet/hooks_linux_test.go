@@ -219,7 +219,7 @@ func TestResolvconfFails(t *testing.T) {
 				}
 			}
 			_, err := h.up(&hostnet.Options{DNS: addrs("10.9.0.1")})
-			if err == nil || !strings.Contains(err.Error(), "set dns of wg0: exit status 7: it is busy") {
+			if err == nil || !strings.Contains(err.Error(), "set dns of wg0: resolvconf: exit status 7: it is busy") {
 				t.Errorf("got %v", err)
 			}
 			calls, err := os.ReadFile(filepath.Join(bin, "calls"))
