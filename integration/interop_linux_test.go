@@ -98,7 +98,7 @@ func interop(t *testing.T, self, other lab.Implementation, initiator bool, famil
 			case lab.RouterName:
 				allowed = 0
 			case lab.DebianName:
-				allowed = 75
+				allowed = 150
 			}
 			for _, size := range []int{8, 200, full - 8} {
 				r := must(traffic.UDP(dir.from, dir.to, dst, packets, size, 3000))(t)

@@ -5,8 +5,10 @@ package integration
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
@@ -40,7 +42,7 @@ const subjectVariable = "ROUTER_LAB_SUBJECT"
 func need(t *testing.T) {
 	t.Helper()
 	testutil.NeedNetNS(t)
-	testutil.NeedTool(t, "go", "ip", "nft", "sysctl", "ping", "ps", "ss", "wg")
+	testutil.NeedTool(t, "go", "ip", "nft", "ping", "ps", "ss", "wg")
 }
 
 // subject returns the implementation under test.
@@ -80,6 +82,21 @@ func outer(family int) (a, b netip.Addr) {
 	}
 	return lab.A4, lab.B4
 }
+
+// outerPort is where a device of the lab is found at an address.
+func outerPort(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, lab.Port) }
+
+// listenUDP takes a port in the host.
+func listenUDP(h *lab.Host, port int) (c *net.UDPConn, err error) {
+	err = h.Do(func() (err error) {
+		c, err = net.ListenUDP("udp", &net.UDPAddr{Port: port})
+		return err
+	})
+	return c, err
+}
+
+// sorted returns a sorted copy.
+func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
 
 // must fails the test on an error.
 func must[V any](v V, err error) func(t *testing.T) V {

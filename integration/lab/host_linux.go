@@ -83,6 +83,20 @@ func (h *Host) start() error {
 			return err
 		}
 	}
+	for name, value := range map[string]string{
+		// As distributions have it: without, removing an address removes those
+		// that were added after it.
+		"net/ipv4/conf/all/promote_secondaries": "1",
+		// IPv6 addresses can be used at once; the delay is that of the first step
+		// of an address too.
+		"net/ipv6/conf/default/dad_transmits":             "0",
+		"net/ipv6/conf/default/accept_dad":                "0",
+		"net/ipv6/conf/default/router_solicitation_delay": "0",
+	} {
+		if err := h.sysctl(name, value); err != nil {
+			return err
+		}
+	}
 	return h.Do(func() error {
 		lo, err := netlink.LinkByName("lo")
 		if err != nil {
@@ -221,6 +235,33 @@ func (h *Host) Counter(section, name string) int64 {
 		}
 	}
 	h.t.Fatalf("host %s: no counter %s %s", h.Name, section, name)
+	return 0
+}
+
+// EchoReplies returns how many answers to pings, of both families, the host's
+// kernel has received.
+func (h *Host) EchoReplies() int64 {
+	h.t.Helper()
+	return h.Counter("Icmp", "InEchoReps") + h.Counter6("Icmp6InEchoReplies")
+}
+
+// Counter6 returns a counter of the network namespace from /proc/net/snmp6; 0
+// when there is none, as with messages of a type that has not been seen.
+func (h *Host) Counter6(name string) int64 {
+	h.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp6", h.init.Process.Pid))
+	if err != nil {
+		h.t.Fatalf("host %s: %v", h.Name, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == name {
+			n, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				h.t.Fatalf("host %s: %q: %v", h.Name, line, err)
+			}
+			return n
+		}
+	}
 	return 0
 }
 

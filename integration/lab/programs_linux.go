@@ -5,7 +5,6 @@ package lab
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -109,8 +108,6 @@ func (p *Programs) output(t T, dir, name string, args ...string) string {
 func (p *Programs) run(dir string, stdout *strings.Builder, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	// The same versions whether or not the caller is in a workspace.
-	cmd.Env = append(os.Environ(), "GOWORK=off")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if stdout != nil {

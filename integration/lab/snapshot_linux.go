@@ -52,8 +52,8 @@ func (h *Host) describe() string {
 
 // Snapshot returns the state that a program which sets up a tunnel may change
 // in a host, without counters and ages, for comparison before and after:
-// interfaces, addresses, routes, rules, firewall, sysctls, processes and the
-// files in /run, /etc/wireguard and /etc/resolv.conf.
+// interfaces, addresses, routes, rules, firewall, processes, the names of the
+// files in /run (except /run/lab) and /etc/wireguard, and /etc/resolv.conf.
 func (h *Host) Snapshot() string {
 	h.t.Helper()
 	var b strings.Builder
@@ -74,8 +74,8 @@ func (h *Host) Snapshot() string {
 	fmt.Fprintf(&b, "/etc/resolv.conf: %q\n", h.ReadFile("/etc/resolv.conf"))
 	for _, dir := range []string{"/run", "/etc/wireguard"} {
 		err := fs.WalkDir(os.DirFS(h.Path(dir)), ".", func(path string, d fs.DirEntry, err error) error {
-			// An empty /run/wireguard may stay.
-			if err == nil && !d.IsDir() {
+			// An empty /run/wireguard may stay. /run/lab is for notes of tests.
+			if err == nil && !d.IsDir() && !strings.HasPrefix(path, "lab/") {
 				fmt.Fprintf(&b, "file %s/%s\n", dir, path)
 			}
 			return err

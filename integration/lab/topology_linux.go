@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -147,6 +148,34 @@ func (n *Net) link(l Link) {
 		}
 		h.SetUp(e.Interface)
 	}
+	// IPv6 starts when the kernel has noticed that both ends are up, which it
+	// does in its own time: then there is a link-local address, and no address
+	// is tentative.
+	for _, e := range []End{l.A, l.B} {
+		Wait(n.t, Patience, e.Interface+" on "+e.Host+" is up", func() error {
+			return n.Host(e.Host).Do(func() error {
+				link, err := netlink.LinkByName(e.Interface)
+				if err != nil {
+					return err
+				}
+				addresses, err := netlink.AddrList(link, netlink.FAMILY_V6)
+				if err != nil {
+					return err
+				}
+				ready := false
+				for _, a := range addresses {
+					if a.Flags&unix.IFA_F_TENTATIVE != 0 {
+						return fmt.Errorf("%s is tentative", a)
+					}
+					ready = ready || a.IP.IsLinkLocalUnicast()
+				}
+				if !ready {
+					return fmt.Errorf("it has only the addresses %v", addresses)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // AddAddress adds an address with prefix length to an interface; IPv6 ones
@@ -266,11 +295,15 @@ func (h *Host) route(what string, f func(*netlink.Route) error, dst, via, ifname
 // /proc/sys.
 func (h *Host) Sysctl(name, value string) {
 	h.t.Helper()
-	// Which namespace a file below /proc/sys/net belongs to is decided by who
-	// opens it.
-	if r := h.Exec(Command{Path: "sysctl", Args: []string{"-q", "-w", strings.ReplaceAll(name, "/", ".") + "=" + value}}); r.Code != 0 {
-		h.t.Fatalf("host %s: sysctl %s: %s", h.Name, name, r.Stderr)
+	if err := h.sysctl(name, value); err != nil {
+		h.t.Fatalf("host %s: %v", h.Name, err)
 	}
+}
+
+func (h *Host) sysctl(name, value string) error {
+	// Which namespace a file below /proc/sys/net belongs to is decided by the
+	// thread that opens it.
+	return h.Do(func() error { return os.WriteFile("/proc/sys/"+name, []byte(value), 0) })
 }
 
 // NFT loads a ruleset with nft(8).

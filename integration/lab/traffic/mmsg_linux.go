@@ -21,7 +21,6 @@ import (
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
-	_   [4]byte
 }
 
 // A batch is packets of one size for one system call.

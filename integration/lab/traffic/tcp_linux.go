@@ -30,9 +30,20 @@ type Stream struct {
 // StreamResult is what a stream has carried.
 type StreamResult struct {
 	Sent, Received int64 // bytes, both directions together
-	// Retransmits are the segments that either end sent again, from TCP_INFO.
-	Retransmits int64
+	Resent
 }
+
+// Resent are the segments that either end of a stream sent again, from
+// TCP_INFO.
+type Resent struct {
+	All int64
+	// Needless are those among them that the other end had already: it was late
+	// to say so, as happens on a busy machine. The rest were lost.
+	Needless int64
+}
+
+// Lost returns how many segments were lost on the way.
+func (r Resent) Lost() int64 { return r.All - r.Needless }
 
 // StartStream connects from one host to an address of another. Every read and
 // write must make progress within idle.
@@ -142,25 +153,26 @@ func (r *countingReader) Read(b []byte) (int, error) {
 // together.
 func (s *Stream) Received() int64 { return s.received[0].Load() + s.received[1].Load() }
 
-// Retransmits returns how many segments either end has sent again so far.
-func (s *Stream) Retransmits() (int64, error) {
-	var total int64
+// Resent returns the segments that either end has sent again so far.
+func (s *Stream) Resent() (Resent, error) {
+	var total Resent
 	for _, c := range []*net.TCPConn{s.client, s.server} {
 		raw, err := c.SyscallConn()
 		if err != nil {
-			return 0, err
+			return total, err
 		}
 		var info *unix.TCPInfo
 		var ierr error
 		if err := raw.Control(func(fd uintptr) {
 			info, ierr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		}); err != nil {
-			return 0, err
+			return total, err
 		}
 		if ierr != nil {
-			return 0, ierr
+			return total, ierr
 		}
-		total += int64(info.Total_retrans)
+		total.All += int64(info.Total_retrans)
+		total.Needless += int64(info.Dsack_dups)
 	}
 	return total, nil
 }
@@ -182,7 +194,7 @@ func (s *Stream) Stop() (StreamResult, error) {
 		}
 	}
 	var err error
-	r.Retransmits, err = s.Retransmits()
+	r.Resent, err = s.Resent()
 	return r, err
 }
 

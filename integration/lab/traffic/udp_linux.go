@@ -179,6 +179,15 @@ func (r *receiver) account(seq uint64) {
 	r.arrived.Add(1)
 }
 
+// final returns the account of so many packets.
+func (r *receiver) final(sent int64) FlowResult {
+	f := r.result
+	f.Sent, f.Received = sent, r.arrived.Load()
+	f.Lost = f.Sent - f.Received
+	f.LongestGap = longestGap(r.seen, sent)
+	return f
+}
+
 // Sent and Received return how many packets there were so far.
 func (f *Flow) Sent() int64     { return f.sent.Load() }
 func (f *Flow) Received() int64 { return f.received.arrived.Load() }
@@ -200,10 +209,7 @@ func (f *Flow) Stop() (FlowResult, error) {
 	}
 	f.receiver.Close()
 	<-f.received.done
-	r := f.received.result
-	r.Sent, r.Received = sent, f.Received()
-	r.Lost = r.Sent - r.Received
-	r.LongestGap = longestGap(f.received.seen, sent)
+	r := f.received.final(sent)
 	r.Refused, r.Err = f.refused, f.sendErr
 	err := f.received.err
 	if errors.Is(err, net.ErrClosed) {
