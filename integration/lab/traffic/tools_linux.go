@@ -17,18 +17,24 @@ import (
 var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 
 // Ping runs ping(8) with count packets of size bytes of payload in the host and
-// returns how many were answered, by the count of the kernel: on a busy machine
-// ping overlooks an answer now and then.
+// returns how many were answered within two seconds. The kernel counts: after
+// its last packet ping itself waits only as long as two round trips took so far.
 func Ping(from *lab.Host, dst netip.Addr, count, size int) (answered int, err error) {
+	const patience = 2 * time.Second
 	before := from.EchoReplies()
 	r := from.Exec(lab.Command{Path: "ping", Args: []string{
-		"-n", "-q", "-i", "0.02", "-W", "2", "-c", strconv.Itoa(count), "-s", strconv.Itoa(size), dst.String(),
+		"-n", "-q", "-i", "0.02", "-W", strconv.Itoa(int(patience / time.Second)), "-c", strconv.Itoa(count), "-s", strconv.Itoa(size), dst.String(),
 	}})
 	m := pingSummary.FindStringSubmatch(r.Stdout)
 	if m == nil {
 		return 0, fmt.Errorf("ping %s: exit code %d: %s%s", dst, r.Code, r.Stdout, r.Stderr)
 	}
-	return int(from.EchoReplies() - before), nil
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		answered = int(from.EchoReplies() - before)
+		if answered >= count || time.Now().After(deadline) {
+			return answered, nil
+		}
+	}
 }
 
 // WaitPing pings until an answer comes: the first packets of a tunnel may be
