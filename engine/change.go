@@ -73,9 +73,11 @@ func (e *Engine) applyDeviceLocked(r *uapi.SetRequest) error {
 	}
 	if r.ListenPort != nil && *r.ListenPort != e.port {
 		bound := e.bind.Port()
+		e.bind.SetPort(*r.ListenPort)
 		if err := e.dev.IpcSet(fmt.Sprintf("listen_port=%d\n", *r.ListenPort)); err != nil {
 			// The device closed its sockets before it found out. Back to the
 			// port that worked.
+			e.bind.SetPort(e.port)
 			back := e.dev.IpcSet(fmt.Sprintf("listen_port=%d\n", bound))
 			return ipcError(errors.Join(portError(*r.ListenPort, err), back))
 		}

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
 	"github.com/tunrouter/tunrouter/integration/lab/traffic"
+	"github.com/tunrouter/tunrouter/internal/testutil"
 )
 
 // Topology of this file:
@@ -108,6 +110,11 @@ PersistentKeepalive = off
 		traffic.WaitPing(t, a, dst)
 	}
 	must(traffic.TCP(a, c, behind, 1<<20))(t)
+	testutil.NeedTool(t, "iperf3")
+	traffic.Iperf3Server(t, c, behind)
+	if r := must(traffic.Iperf3(a, behind, time.Second))(t); r.BitsPerSecond == 0 {
+		t.Error("iperf3 carried nothing")
+	}
 	down(t, d, before)
 	if got, want := a.ReadFile("/run/lab/hooks"), "preup wg0\nexists\npostup wg0\npredown wg0\npostdown wg0\n"; got != want {
 		t.Errorf("hooks ran: %q, want %q", got, want)

@@ -46,6 +46,7 @@ type Bind struct {
 	listen listenFunc
 
 	socks    atomic.Pointer[sockets] // nil while closed
+	want     atomic.Uint32           // the configured port; 0: any
 	rx       rxCounters
 	requests chan *Endpoint // peers whose name is to be looked up
 
@@ -154,13 +155,21 @@ func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) {
 // BatchSize returns how many packets one call sends or receives at most.
 func (b *Bind) BatchSize() int { return conn.IdealBatchSize }
 
+// SetPort says which port is configured, 0 for any. It takes effect with the next
+// [Bind.Open] for port 0: the device forgets its port when opening it fails, and
+// would come up on another one the next time.
+func (b *Bind) SetPort(port uint16) { b.want.Store(uint32(port)) }
+
 // Open opens one socket per address family on the port and returns a receive
-// function for each. Port 0 means a free one.
+// function for each. Port 0 means the one of [Bind.SetPort], or a free one.
 func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.socks.Load() != nil {
 		return nil, 0, conn.ErrBindAlreadyOpen
+	}
+	if port == 0 {
+		port = uint16(b.want.Load())
 	}
 	s, err := openSockets(b.listen, b.on, port, &b.opts.Socket)
 	if err != nil {

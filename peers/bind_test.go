@@ -317,6 +317,38 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
+// The device asks for port 0 after a configured port was taken once.
+func TestConfiguredPortIsNotTradedForAnother(t *testing.T) {
+	n := newFakeNet()
+	other := peers.NewBindOn(nil, n.listenAt(hostB))
+	if _, _, err := other.Open(wgPort); err != nil {
+		t.Fatal(err)
+	}
+	b := peers.NewBindOn(nil, n.listenAt(hostB))
+	b.SetPort(wgPort)
+	for _, port := range []uint16{wgPort, 0, 0} {
+		if _, _, err := b.Open(port); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatalf("Open(%d) while the port is taken: %v, want EADDRINUSE", port, err)
+		}
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, port, err := b.Open(0); err != nil || port != wgPort {
+		t.Errorf("Open(0) when the port is free again: port %d, %v", port, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.SetPort(0)
+	if _, port, err := b.Open(0); err != nil || port == wgPort {
+		t.Errorf("Open(0) without a configured port: port %d, %v", port, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRandomPortIsFreeInBothFamilies(t *testing.T) {
 	tries := 0
 	b := peers.NewBindOn(nil, func(network string, addr netip.AddrPort, _ *batching.Options) (peers.Socket, error) {

@@ -66,15 +66,21 @@ func Sniff(h *lab.Host, ifname string) (*Sniffer, error) {
 func (s *Sniffer) run(stop <-chan struct{}) {
 	defer close(s.done)
 	buf := make([]byte, 1<<16)
+	stopped := false
 	for {
+		flags := 0
 		select {
 		case <-stop:
-			return
+			// What the interface has passed by now is in the socket.
+			stopped, flags = true, unix.MSG_DONTWAIT
 		default:
 		}
-		n, _, err := unix.Recvfrom(s.fd, buf, 0)
-		if err == unix.EAGAIN || err == unix.EINTR {
+		n, _, err := unix.Recvfrom(s.fd, buf, flags)
+		if err == unix.EINTR || err == unix.EAGAIN && !stopped {
 			continue
+		}
+		if err == unix.EAGAIN {
+			return
 		}
 		if err != nil {
 			s.err = err
