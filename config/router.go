@@ -13,7 +13,7 @@ import (
 // A Router is the [Router] section: what WireGuard's own tools do not know.
 type Router struct {
 	Mode   Mode   // where packets of the host come from
-	Queues int    // TUN queues, 1 to 256; 0 is one for each CPU, at most 8
+	Queues int    // TUN queues, 1 to 256; 0 is the default, one
 	GSO    Switch // segmentation offload on the UDP sockets
 	GRO    Switch // receive offload on the UDP sockets
 
@@ -114,7 +114,7 @@ func setMode(e *entry) {
 }
 
 func setQueues(e *entry) {
-	hint := fmt.Sprintf("write a number from 1 to %d, or leave it out for one per CPU", maxQueues)
+	hint := fmt.Sprintf("write a number from 1 to %d, or leave it out for one", maxQueues)
 	if n, ok := e.number(1, maxQueues, "a number of queues", hint); ok {
 		e.cfg.Router.Queues = int(n)
 	}
