@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,21 +33,30 @@ type Conn struct {
 	log      *slog.Logger
 	gsoRetry time.Duration
 	now      func() time.Time
-	features features
-	plain    plain  // used when features.batched is false
+	batched  bool
+	plain    plain  // used when batched is false
 	engine   engine // used when it is true
 
-	reading sync.Mutex // held by the ReadBatch whose turn it is, also while it waits; Close takes it once nobody can wait
-	marking sync.Mutex // guards mark
-	mark    uint32
-	close   sync.Once
-	closed  atomic.Bool
-	rx, tx  counters
+	settings sync.Mutex // held by whoever changes the options; guards opts
+	opts     Options
+	features atomic.Pointer[features]
+	queue    atomic.Pointer[coalescer] // nil until packets may be held back
+
+	reading  sync.Mutex // held by the ReadBatch whose turn it is, also while it waits; Close takes it once nobody can wait
+	deadline readDeadline
+	// leaving is not nil when it is out of its group: what is left is read, then
+	// comes io.EOF. Close calls it.
+	leaving atomic.Pointer[func()]
+
+	close  sync.Once
+	closed atomic.Bool
+	rx, tx counters
 }
 
 // features says what a socket can do, and why not. Immutable.
 type features struct {
 	batched, gso, gro bool
+	sentinel          bool // segmented messages need one, if packets are equally long
 	reasons           []string
 }
 
@@ -58,16 +69,28 @@ type features struct {
 // host without the family, EPERM (in a [*MarkError]) for a mark without
 // CAP_NET_ADMIN.
 func Listen(network string, addr netip.AddrPort, o *Options) (*Conn, error) {
-	opts := o.withDefaults()
+	return listen(network, addr, o.withDefaults(), false)
+}
+
+// listen opens a socket, as one that shares its port if sharing.
+func listen(network string, addr netip.AddrPort, opts Options, sharing bool) (*Conn, error) {
 	addr, err := localAddr(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, mark: opts.Mark}
+	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, opts: opts}
+	var f features
 	// Everything is set before the socket is bound: no datagram arrives at one
 	// that is half set up.
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		ctlErr := raw.Control(func(fd uintptr) { c.features, err = configure(int(fd), network, &opts) })
+		ctlErr := raw.Control(func(fd uintptr) {
+			if sharing {
+				err = setSharing(int(fd), true)
+			}
+			if err == nil {
+				f, err = configure(int(fd), network, &opts)
+			}
+		})
 		return cmp.Or(ctlErr, err)
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, addr.String())
@@ -77,25 +100,34 @@ func Listen(network string, addr netip.AddrPort, o *Options) (*Conn, error) {
 		}
 		return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
 	}
-	c.udp = pc.(*net.UDPConn)
-	if c.raw, err = c.udp.SyscallConn(); err != nil {
-		_ = c.udp.Close() // nothing was done with it
+	if err := c.start(pc.(*net.UDPConn), &f); err != nil {
 		return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
 	}
-	local := c.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	return c, nil
+}
+
+// start makes c, which has its options, a Conn on udp, which is configured. udp is
+// closed when it fails.
+func (c *Conn) start(udp *net.UDPConn, f *features) (err error) {
+	c.udp = udp
+	if c.raw, err = udp.SyscallConn(); err != nil {
+		_ = udp.Close() // nothing was done with it
+		return err
+	}
+	local := udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	c.local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
-	if c.features.batched {
+	if c.batched = f.batched; c.batched {
 		if err := c.engine.init(c); err != nil {
-			_ = c.udp.Close()
-			return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
+			_ = udp.Close()
+			return err
 		}
 	}
-	c.log.Info("udp socket open", "network", network, "addr", c.local,
-		"gso", c.features.gso, "gro", c.features.gro)
-	for _, reason := range c.features.reasons {
-		c.log.Info("udp socket feature missing", "network", network, "reason", reason)
+	c.adopt(f)
+	c.log.Info("udp socket open", "network", c.network, "addr", c.local, "gso", f.gso, "gro", f.gro)
+	for _, reason := range f.reasons {
+		c.log.Info("udp socket feature missing", "network", c.network, "reason", reason)
 	}
-	return c, nil
+	return nil
 }
 
 // ReadBatch receives packets into slab and describes them in pkts. It waits for
@@ -110,8 +142,10 @@ func Listen(network string, addr netip.AddrPort, o *Options) (*Conn, error) {
 // good length.
 //
 // The error is [net.ErrClosed] after [Conn.Close], [io.ErrShortBuffer] when slab
-// or pkts is empty, else one of the operating system that says that the socket
-// is of no more use or, like ENOMEM, may be of use later.
+// or pkts is empty, [os.ErrDeadlineExceeded] after the time of
+// [Conn.SetReadDeadline], [io.EOF] when the Conn has left its [Group] and is
+// empty, else one of the operating system that says that the socket is of no more
+// use or, like ENOMEM, may be of use later.
 func (c *Conn) ReadBatch(slab []byte, pkts []Packet) (n int, err error) {
 	if len(slab) == 0 || len(pkts) == 0 {
 		return 0, io.ErrShortBuffer
@@ -124,7 +158,7 @@ func (c *Conn) ReadBatch(slab []byte, pkts []Packet) (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	var t tally
-	if c.features.batched {
+	if c.batched {
 		n, err = c.engine.read(c, slab, pkts, &t)
 	} else {
 		n, err = c.plain.read(c, slab, pkts, &t)
@@ -133,6 +167,9 @@ func (c *Conn) ReadBatch(slab []byte, pkts []Packet) (n int, err error) {
 	if err != nil {
 		if c.closed.Load() {
 			return 0, net.ErrClosed
+		}
+		if c.leaving.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, io.EOF
 		}
 		return 0, fmt.Errorf("receive %s %s: %w", c.network, c.local, err)
 	}
@@ -164,7 +201,7 @@ func (c *Conn) WriteBatch(bufs [][]byte, offset int, dst *Destination, vni genev
 		t   tally
 		bad txResult
 	)
-	if c.features.batched {
+	if c.batched {
 		n, bad = c.engine.write(c, bufs, from, dst, &t)
 	} else {
 		n, bad = c.plain.write(c, bufs, from, dst, &t)
@@ -217,51 +254,60 @@ func (c *Conn) check(bufs [][]byte, offset int, dst *Destination, vni geneve.VNI
 
 func (c *Conn) is6() bool { return c.network == "udp6" }
 
-// SetMark sets the firewall mark of all packets sent from now on; 0 is none. The
-// mark that the socket has already needs no privilege. The error is a
-// [*MarkError] or, after [Conn.Close], [net.ErrClosed].
-func (c *Conn) SetMark(mark uint32) error {
-	c.marking.Lock()
-	defer c.marking.Unlock()
-	if c.closed.Load() {
-		return net.ErrClosed
-	}
-	if mark == c.mark {
-		return nil
-	}
-	var setErr error
-	if err := c.raw.Control(func(fd uintptr) { setErr = setMark(int(fd), mark) }); err != nil {
-		return net.ErrClosed
-	}
-	if setErr == nil {
-		c.mark = mark
-	}
-	return setErr
-}
-
 // LocalAddr returns the address the socket is bound to.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
 // Capabilities reports whether segmented messages are sent (GSO) and received
 // (GRO), and for everything the socket does without, the reason.
 func (c *Conn) Capabilities() (gso, gro bool, reasons []string) {
-	return c.features.gso, c.features.gro, append([]string(nil), c.features.reasons...)
+	f := c.features.Load()
+	return f.gso, f.gro, slices.Clone(f.reasons)
 }
 
-// Stats returns a snapshot of the counters. It takes no lock.
+// Stats returns a snapshot of the counters. It takes no lock that receiving or
+// sending takes.
 func (c *Conn) Stats() Stats {
-	return Stats{Rx: c.rx.rxStats(), Tx: c.tx.txStats()}
+	s := Stats{Rx: c.rx.rxStats(), Tx: c.tx.txStats(), Memory: c.memory()}
+	if q := c.queue.Load(); q != nil {
+		s.Queue = q.stats()
+	}
+	return s
 }
 
-// Close closes the socket. Reads that wait and everything called later return
-// [net.ErrClosed]; it returns once no call uses the socket any more. Closing again
-// does nothing.
+// Queue sends as [Conn.WriteBatch] does, but may hold packets back for
+// Options.FlushTimeout, so that packets of several calls to one destination leave
+// as one message. Packets that are held back are copied. Nothing is held back by
+// default, and Queue is WriteBatch then.
+//
+// n counts the packets that were sent or are held back. Those that are held back
+// and fail later are counted in Stats().Queue.Lost; that error is returned by the
+// call that sends them, with n = len(bufs), or, when nobody was calling, by the
+// next one for the same destination. Packets of Queue to one remote address keep
+// their order; WriteBatch passes those held back.
+func (c *Conn) Queue(bufs [][]byte, offset int, dst *Destination, vni geneve.VNI) (n int, err error) {
+	if q := c.queue.Load(); q != nil {
+		return q.queue(bufs, offset, dst, vni)
+	}
+	return c.WriteBatch(bufs, offset, dst, vni)
+}
+
+// Close sends what [Conn.Queue] holds back and closes the socket. Reads that wait
+// and everything called later return [net.ErrClosed]; it returns once no call uses
+// the socket any more. Closing again does nothing.
 func (c *Conn) Close() error {
 	var err error
 	c.close.Do(func() {
+		c.settings.Lock() // no Queue is made behind our back
+		if q := c.queue.Load(); q != nil {
+			_ = q.close() // what is lost is counted
+		}
 		c.closed.Store(true)
+		c.settings.Unlock()
 		err = c.udp.Close()
-		if c.features.batched {
+		if left := c.leaving.Load(); left != nil {
+			(*left)()
+		}
+		if c.batched {
 			// Nobody waits in the kernel any more: the lock is free soon, and
 			// whoever gets it next sees that the Conn is closed.
 			c.reading.Lock()

@@ -26,3 +26,10 @@ func (e *engine) read(_ *Conn, slab []byte, pkts []Packet, t *tally) (int, error
 func (e *engine) write(c *Conn, bufs [][]byte, from int, dst *Destination, t *tally) (int, txResult) {
 	return e.writer.write(c, bufs, from, dst, t)
 }
+
+// set puts options into force. Before the first call nothing is sent or received.
+func (e *engine) set(lim limits, slot int, gro bool) {
+	e.writer.limits.Store(&lim)
+	e.reader.slot.Store(int32(slot))
+	e.reader.gro.setGRO(gro)
+}

@@ -29,13 +29,29 @@ func (*engine) write(*Conn, [][]byte, int, *Destination, *tally) (int, txResult)
 	return 0, txResult{"sendmmsg", errors.ErrUnsupported}
 }
 
+func (*engine) set(limits, int, bool) {}
+
+// memory returns nil: nobody tells.
+func (*Conn) memory() *Memory { return nil }
+
+// setSharing fails: systems differ in what SO_REUSEPORT means.
+func setSharing(int, bool) error { return errors.ErrUnsupported }
+
+func (*Conn) share(on bool) error { return setSharing(0, on) }
+
+func (*Conn) steer(bool) error { return errors.ErrUnsupported }
+
 // configure leaves the socket as it is. A mark cannot be set.
 func configure(fd int, _ string, o *Options) (features, error) {
-	f := features{reasons: []string{"batching: only on Linux", "gso: only on Linux", "gro: only on Linux"}}
+	f := offer(fd, "", o)
 	if o.Mark != 0 {
 		return f, setMark(fd, o.Mark)
 	}
 	return f, nil
+}
+
+func offer(int, string, *Options) features {
+	return features{reasons: []string{"batching: only on Linux", "gso: only on Linux", "gro: only on Linux"}}
 }
 
 func setMark(_ int, mark uint32) error {

@@ -36,6 +36,7 @@ type backlog struct {
 	head int // the first that has packets left
 	tail int // one after the last
 
+	bytes   uint64 // in packets that were described, ever
 	copied  uint64 // packets that were copied, ever
 	tooLong uint64 // packets dropped because a whole slab is too small, ever
 }
@@ -64,23 +65,27 @@ func (q *backlog) deliver(slab []byte, pkts []Packet) (n int) {
 	)
 	for q.head < q.tail {
 		m := &q.msgs[q.head]
+		if m.inSlab {
+			k, bytes := m.describeAll(pkts[n:])
+			n += k
+			q.bytes += uint64(bytes)
+		}
 		for m.len > 0 && n < len(pkts) {
 			size := m.next()
-			off := m.off
-			if !m.inSlab {
-				if size > len(slab) {
-					q.tooLong++
-					m.take(size)
-					continue
-				}
-				if off, inSlab = q.place(free, size, len(slab), inSlab); off < 0 {
-					q.keep(slab)
-					return n
-				}
-				copy(slab[off:], q.ring[m.off:m.off+size])
-				free = off + size
-				q.copied++
+			if size > len(slab) {
+				q.tooLong++
+				m.take(size)
+				continue
 			}
+			var off int
+			if off, inSlab = q.place(free, size, len(slab), inSlab); off < 0 {
+				q.keep(slab)
+				return n
+			}
+			copy(slab[off:], q.ring[m.off:m.off+size])
+			free = off + size
+			q.copied++
+			q.bytes += uint64(size)
 			m.describe(&pkts[n], off, size)
 			m.take(size)
 			n++

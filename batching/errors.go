@@ -53,3 +53,12 @@ func (e *MarkError) Error() string {
 
 // Unwrap returns Err.
 func (e *MarkError) Unwrap() error { return e.Err }
+
+// A FixedError says that an option of an open socket cannot change.
+type FixedError struct {
+	Option string // the field of [Options]
+}
+
+func (e *FixedError) Error() string {
+	return "batching: option " + e.Option + " of an open socket cannot change"
+}

@@ -5,6 +5,8 @@ package batching
 
 import (
 	"cmp"
+	"net"
+	"time"
 
 	"github.com/tunrouter/tunrouter/internal/sys"
 	"golang.org/x/sys/unix"
@@ -19,6 +21,21 @@ func (c *Conn) SetSend(f func(msgs []unix.Mmsghdr, wait bool) (int, error)) {
 
 // SetReceive replaces the system call that receives.
 func (c *Conn) SetReceive(f func(msgs []unix.Mmsghdr) (int, error)) { c.engine.reader.recv = f }
+
+// Adopt makes a Conn of a socket that was opened elsewhere, which it owns.
+func Adopt(network string, udp *net.UDPConn, o *Options) (*Conn, error) {
+	opts := o.withDefaults()
+	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, opts: opts}
+	raw, err := udp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var f features
+	if ctlErr := raw.Control(func(fd uintptr) { f, err = configure(int(fd), network, &opts) }); ctlErr != nil || err != nil {
+		return nil, cmp.Or(ctlErr, err)
+	}
+	return c, c.start(udp, &f)
+}
 
 // Name and Control are what messages to d point at.
 func (d *Destination) Name() []byte { return d.raw.name[:d.raw.nameLen] }
@@ -72,3 +89,9 @@ func (c *Conn) Sockopt(level, opt int) (value int, err error) {
 	ctlErr := c.raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), level, opt) })
 	return value, cmp.Or(ctlErr, err)
 }
+
+// ProbeTails is probeTails, Arrives is arrives.
+func ProbeTails(network string) (intact, known bool) { return probeTails(network) }
+func Arrives(fd int, message []byte) bool            { return arrives(fd, message) }
+
+const ProbeSize = probeSize

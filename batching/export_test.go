@@ -5,6 +5,7 @@ package batching
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,12 @@ const (
 func NextRun(bufs [][]byte, from, maxPackets, maxBytes, headers int) (packets, bytes, size int) {
 	r := nextRun(bufs, from, limits{packets: maxPackets, bytes: maxBytes, headers: headers})
 	return r.packets, r.bytes, r.size
+}
+
+// NextRunSentinel is nextRun for a path that corrupts equally long packets.
+func NextRunSentinel(bufs [][]byte, from, maxPackets, maxBytes int) (packets, bytes int, sentinel bool) {
+	r := nextRun(bufs, from, limits{packets: maxPackets, bytes: maxBytes, sentinel: true})
+	return r.packets, r.bytes, r.sentinel
 }
 
 // SegmentSize is segmentSize, Segments is segments.
@@ -75,3 +82,15 @@ func (d *Destination) Pause(until time.Time) { d.pause(until) }
 
 // SetClock replaces the clock of c. Call it before anything else.
 func (c *Conn) SetClock(now func() time.Time) { c.now = now }
+
+// Leaving returns the members that have left and are not closed yet.
+func (g *Group) Leaving() []*Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.leaving)
+}
+
+// FailSockets makes opening more members fail.
+func (g *Group) FailSockets(err error) {
+	g.open = func(string, netip.AddrPort, Options, bool) (*Conn, error) { return nil, err }
+}

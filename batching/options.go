@@ -18,6 +18,9 @@ const defaultBuffer = 7 << 20
 // change in minutes; one failed call a minute costs nothing.
 const defaultGSORetry = 60 * time.Second
 
+// maxBytes is the largest Options.MaxBytes: the 16-bit length in the headers.
+const maxBytes = 1<<16 - 1
+
 // Options are the settings of a [Conn]. The zero value is the default.
 type Options struct {
 	// Logger gets one line when the socket opens and one for each feature that
@@ -41,7 +44,39 @@ type Options struct {
 	// GSORetry is how long a destination is sent single packets after a segmented
 	// message to it failed; 0 means 60 s.
 	GSORetry time.Duration
+	// MaxSegments is the most packets that are sent as one message: 0 and more
+	// than 64 mean 64, 1 segments nothing.
+	MaxSegments int
+	// MaxBytes is the most bytes that are sent as one message, Geneve headers
+	// included: 0 means what UDP carries, 65,507 over IPv4 and 65,527 over IPv6.
+	// It never keeps a single packet from being sent. More than 65,535 is taken
+	// for that, with a warning in the log.
+	MaxBytes int
+	// FlushTimeout is how long [Conn.Queue] may hold a packet back for others to
+	// the same destination: 0 means not at all. Packets held back are late, and
+	// TCP inside a tunnel slows down when its acknowledgements are.
+	FlushTimeout time.Duration
+	// GROSlot is the size in bytes of the slots that messages are received into,
+	// at most 65,528: 0 follows the traffic. Larger messages are received all the
+	// same, and copied.
+	GROSlot int
+	// Sentinel is for kernels and devices that corrupt segmented messages whose
+	// packets are all equally long (Linux 7.0 to 7.1.4, some hypervisors): On
+	// ends each such message with a packet of one byte, which receivers drop.
+	// Auto asks the kernel, by sending to itself over the loopback interface.
+	// What only a device does wrong does not show there.
+	Sentinel Mode
 }
+
+// A Mode is a switch that can be left to the program.
+type Mode uint8
+
+// The values of Mode.
+const (
+	Auto Mode = iota
+	On
+	Off
+)
 
 // withDefaults returns a copy of o, which may be nil, with every field set.
 func (o *Options) withDefaults() Options {
@@ -61,7 +96,43 @@ func (o *Options) withDefaults() Options {
 	if out.GSORetry == 0 {
 		out.GSORetry = defaultGSORetry
 	}
+	if out.MaxSegments <= 0 || out.MaxSegments > maxSegments {
+		out.MaxSegments = maxSegments
+	}
+	if out.MaxBytes <= 0 {
+		out.MaxBytes = maxBytes
+	}
+	if out.MaxBytes > maxBytes {
+		out.Logger.Warn("udp messages cannot be that long", "bytes", out.MaxBytes, "instead", maxBytes)
+		out.MaxBytes = maxBytes
+	}
+	out.GROSlot = max(0, min(out.GROSlot, largeSlot))
+	out.FlushTimeout = max(0, out.FlushTimeout)
 	return out
+}
+
+// limits returns the bounds of a message of the family.
+func (o *Options) limits(is6 bool) limits {
+	lim := limits{packets: o.MaxSegments, bytes: min(o.MaxBytes, maxPayload4)}
+	if is6 {
+		lim.bytes = min(o.MaxBytes, maxPayload6)
+	}
+	if o.DisableGSO {
+		lim.packets = 1
+	}
+	return lim
+}
+
+// fixed returns an error for the first setting in which o, the options of an
+// open socket, cannot become next.
+func (o *Options) fixed(next *Options) error {
+	switch {
+	case o.DisableBatching != next.DisableBatching:
+		return &FixedError{Option: "DisableBatching"}
+	case o.GSORetry != next.GSORetry:
+		return &FixedError{Option: "GSORetry"}
+	}
+	return nil
 }
 
 // localAddr checks network and address of a socket and fills in the wildcard of

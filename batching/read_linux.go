@@ -5,6 +5,7 @@ package batching
 
 import (
 	"os"
+	"sync/atomic"
 
 	"github.com/tunrouter/tunrouter/internal/sys"
 	"golang.org/x/sys/unix"
@@ -21,10 +22,15 @@ type reader struct {
 	traffic  traffic
 	zones    zones
 	overflow uint32 // the last SO_RXQ_OVFL
+	slot     atomic.Int32
+	gro      groSwitch
 
 	// recv fills msgs, waiting for the first; n is at least 1 without an error.
 	// Tests replace it.
 	recv func(msgs []unix.Mmsghdr) (n int, err error)
+	// poll is recv without waiting; the error is a bare number, EAGAIN when there
+	// is nothing.
+	poll func(msgs []unix.Mmsghdr) (n int, err error)
 }
 
 // A receiving is the arguments and results of recvmmsg while it runs as a
@@ -34,6 +40,7 @@ type receiving struct {
 	n     int
 	errno unix.Errno
 	call  func(fd uintptr) (done bool)
+	now   func(fd uintptr)
 }
 
 func (r *reader) init(c *Conn) error {
@@ -64,6 +71,17 @@ func (r *reader) init(c *Conn) error {
 		}
 		return rc.n, err
 	}
+	rc.now = func(fd uintptr) { rc.call(fd) }
+	r.poll = func(msgs []unix.Mmsghdr) (int, error) {
+		rc.msgs = msgs
+		err := c.raw.Control(rc.now)
+		rc.msgs = nil
+		if err == nil && rc.errno != 0 {
+			err = rc.errno
+		}
+		return rc.n, err
+	}
+	r.gro.c = c
 	return nil
 }
 
@@ -76,7 +94,7 @@ func (r *reader) close() error {
 }
 
 func (r *reader) read(slab []byte, pkts []Packet, t *tally) (n int, err error) {
-	copied, tooLong := r.backlog.copied, r.backlog.tooLong
+	bytes, copied, tooLong := r.backlog.bytes, r.backlog.copied, r.backlog.tooLong
 	for n == 0 {
 		if r.backlog.empty() {
 			if err := r.receive(slab, len(pkts), t); err != nil {
@@ -86,9 +104,7 @@ func (r *reader) read(slab []byte, pkts []Packet, t *tally) (n int, err error) {
 		n = r.backlog.deliver(slab, pkts)
 	}
 	t[cellPackets] += uint64(n)
-	for i := range pkts[:n] {
-		t[cellBytes] += uint64(pkts[i].Size)
-	}
+	t[cellBytes] += r.backlog.bytes - bytes
 	t[rxCopied] += r.backlog.copied - copied
 	t[rxSlab] += r.backlog.tooLong - tooLong
 	return n, nil
@@ -99,9 +115,10 @@ func (r *reader) read(slab []byte, pkts []Packet, t *tally) (n int, err error) {
 func (r *reader) receive(slab []byte, maxPackets int, t *tally) error {
 	r.backlog.reset()
 	r.zones.age()
+	r.traffic.fixed = int(r.slot.Load())
 	offered, size := r.traffic.slots(len(slab), maxPackets)
 	r.prepare(slab, offered, size)
-	n, err := r.recv(r.msgs[:offered])
+	n, err := r.next(offered, t)
 	for i := range offered {
 		r.iovs[i][0].Base = nil // the slab is the caller's again
 	}

@@ -26,6 +26,9 @@ type limits struct {
 	// the 28 or 48 bytes of the IP and UDP headers, so that 64 full segments were
 	// refused with EINVAL.
 	headers int
+	// sentinel says that no segmented message may end in a packet as long as the
+	// others (see [Options.Sentinel]).
+	sentinel bool
 }
 
 // A run is a sequence of packets that one message carries.
@@ -33,7 +36,20 @@ type run struct {
 	packets int // at least 1
 	bytes   int
 	size    int // of the first packet and all others but the last
+	// sentinel says that a packet of one byte has to follow, which is not one of
+	// packets and bytes.
+	sentinel bool
 }
+
+const (
+	// sentinelByte is the packet that ends a message whose packets would all be
+	// equally long otherwise. WireGuard drops it, as it does everything shorter
+	// than its own messages.
+	sentinelByte = 0x07
+	// sentinelWorth is the least packets of a run that is worth a sentinel. Each
+	// is a packet on the wire: 1 in 17 at most.
+	sentinelWorth = 16
+)
 
 // nextRun returns the longest run at the start of bufs. Packets begin at from,
 // which is within each of bufs. A packet joins when it is not larger than the
@@ -42,8 +58,11 @@ type run struct {
 func nextRun(bufs [][]byte, from int, lim limits) run {
 	size := len(bufs[0]) - from
 	r := run{packets: 1, bytes: size, size: size}
-	if size == 0 {
+	if size == 0 || lim.packets == 1 {
 		return r
+	}
+	if lim.sentinel {
+		return nextRunSentinel(bufs, from, lim)
 	}
 	most := lim.bytes
 	if lim.headers > 0 {
@@ -60,5 +79,27 @@ func nextRun(bufs [][]byte, from int, lim limits) run {
 			break
 		}
 	}
+	return r
+}
+
+// nextRunSentinel is nextRun with lim.sentinel: there is room for the sentinel in
+// each run, it is set where it is needed, and runs that are not worth it are one
+// packet. Packets of one byte are as long as the sentinel and are sent alone.
+func nextRunSentinel(bufs [][]byte, from int, lim limits) run {
+	lim.sentinel = false
+	lim.packets--
+	lim.bytes--
+	alone := nextRun(bufs[:1], from, lim)
+	if alone.size == 1 || lim.packets < 1 {
+		return alone
+	}
+	r := nextRun(bufs, from, lim)
+	switch {
+	case r.packets == 1 || r.bytes < r.packets*r.size:
+		return r
+	case r.packets < sentinelWorth:
+		return alone
+	}
+	r.sentinel = true
 	return r
 }

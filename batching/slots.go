@@ -26,6 +26,7 @@ const minOffer = 8
 // copying from its second call on, while many small messages after bulk get
 // their small slots within about 16 calls.
 type traffic struct {
+	fixed int // the size of all slots; 0: follow the traffic
 	size  int // bytes in a message
 	split int // packets in a message
 	burst int // messages in a call
@@ -52,6 +53,8 @@ func follow(v *int, seen int) {
 func (t *traffic) slots(slab, packets int) (n, size int) {
 	size = largeSlot
 	switch {
+	case t.fixed > 0:
+		size = t.fixed
 	case t.size <= smallSlot:
 		size = smallSlot
 	case t.size <= mediumSlot:

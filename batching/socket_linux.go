@@ -23,6 +23,12 @@ func configure(fd int, network string, o *Options) (features, error) {
 			return features{}, err
 		}
 	}
+	return offer(fd, network, o), nil
+}
+
+// offer sets what can be set again while the socket is open, and tells what it
+// can do. GRO is switched on here; the reader switches it off.
+func offer(fd int, network string, o *Options) features {
 	var f features
 	f.lack(setBuffer(fd, "receive", o.ReceiveBuffer, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF))
 	f.lack(setBuffer(fd, "send", o.SendBuffer, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF))
@@ -32,20 +38,23 @@ func configure(fd int, network string, o *Options) (features, error) {
 	}
 	if reason := probeBatching(fd, o); reason != "" {
 		f.lack("batching: "+reason, "gso: needs batching", "gro: needs batching")
-		return f, nil
+		return f
 	}
 	f.batched = true
 	if reason := probeGSO(fd, o); reason != "" {
 		f.lack("gso: " + reason)
 	} else {
 		f.gso = true
+		if f.sentinel = needsSentinel(network, o); f.sentinel {
+			f.lack("gso: messages of equally long packets get a sentinel")
+		}
 	}
 	if reason := probeGRO(fd, o); reason != "" {
 		f.lack("gro: " + reason)
 	} else {
 		f.gro = true
 	}
-	return f, nil
+	return f
 }
 
 // lack notes why something is missing; empty reasons are none.
@@ -123,7 +132,7 @@ func probeBatching(fd int, o *Options) (reason string) {
 // probeGSO asks whether the kernel knows UDP_SEGMENT (Linux 4.18). What the
 // devices can do shows when sending.
 func probeGSO(fd int, o *Options) (reason string) {
-	if o.DisableGSO {
+	if o.DisableGSO || o.MaxSegments == 1 {
 		return "switched off"
 	}
 	if _, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
@@ -146,6 +155,19 @@ func probeGRO(fd int, o *Options) (reason string) {
 		return os.NewSyscallError("UDP_GRO", err).Error()
 	}
 	return ""
+}
+
+// memory returns the SO_MEMINFO of the socket, nil when there is none.
+func (c *Conn) memory() *Memory {
+	var v [sys.MemInfoLen]uint32
+	var err error
+	if ctlErr := c.raw.Control(func(fd uintptr) { v, err = sys.MemInfo(int(fd)) }); ctlErr != nil || err != nil {
+		return nil
+	}
+	return &Memory{
+		ReceiveQueued: v[0], ReceiveBuffer: v[1], SendQueued: v[2], SendBuffer: v[3], Forward: v[4],
+		WriteQueued: v[5], Options: v[6], Backlog: v[7], Drops: v[8],
+	}
 }
 
 func setMark(fd int, mark uint32) error {

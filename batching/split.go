@@ -59,3 +59,19 @@ func (m *message) describe(p *Packet, off, n int) {
 	p.Offset, p.Size = off, n
 	p.Remote, p.Local, p.IfIndex = m.remote, m.local, m.ifIndex
 }
+
+// describeAll describes the packets of m in place, as many as pkts has room for,
+// and takes them. It returns how many, and their bytes. m is in the slab.
+func (m *message) describeAll(pkts []Packet) (n, bytes int) {
+	off := m.off
+	for n < len(pkts) && m.len > 0 {
+		size := min(m.size, m.len)
+		p := &pkts[n]
+		p.Offset, p.Size = m.off, size
+		p.Remote, p.Local, p.IfIndex = m.remote, m.local, m.ifIndex
+		m.off += size
+		m.len -= size
+		n++
+	}
+	return n, m.off - off
+}

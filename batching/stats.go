@@ -33,6 +33,24 @@ func bucket(n int) int {
 type Stats struct {
 	Rx RxStats
 	Tx TxStats
+	// Queue counts what [Conn.Queue] held back; all zero while it never did.
+	Queue CoalescerStats
+	// Memory is what the buffers of the socket hold now; nil when the kernel does
+	// not tell.
+	Memory *Memory
+}
+
+// Memory is the SO_MEMINFO of a socket, in bytes but for Drops.
+type Memory struct {
+	ReceiveQueued uint32 // rmem_alloc: received, not read yet, with the kernel's overhead
+	ReceiveBuffer uint32 // rcvbuf: the limit of that
+	SendQueued    uint32 // wmem_alloc: sent, not left the host yet
+	SendBuffer    uint32 // sndbuf: the limit of that
+	Forward       uint32 // fwd_alloc: reserved for what comes next
+	WriteQueued   uint32 // wmem_queued: of no use for UDP
+	Options       uint32 // optmem: filters and control messages
+	Backlog       uint32 // backlog: arrived while the socket was locked
+	Drops         uint32 // drops: packets that found no room, since the socket was opened; wraps
 }
 
 // RxStats counts what was received.
@@ -55,7 +73,8 @@ type RxStats struct {
 	// on, by reason: truncated (larger than the room for it), control (malformed
 	// or missing control messages), segment_size (a negative one), source (not an
 	// address of the family), empty (no bytes), slab (a packet larger than the
-	// caller's slab).
+	// caller's slab), switch (came in the moment GRO was switched off, when the
+	// boundaries of its packets are not known).
 	Dropped map[string]uint64
 	// PacketsPerCall counts calls by the packets they brought, PacketsPerMessage
 	// messages by the packets GRO had merged in them.
@@ -71,6 +90,9 @@ type TxStats struct {
 	Messages, Calls uint64
 	// Waits counts the calls that found the send buffer full.
 	Waits uint64
+	// Sentinels counts the packets of one byte that were added, and are in none
+	// of the others (see [Options.Sentinel]).
+	Sentinels uint64
 	// Fallbacks counts messages that were refused as segmented and sent again
 	// otherwise, by reason: eio, einval and emsgsize (one packet each, see the
 	// package comment), segments (fewer segments, for the kernels that count
@@ -110,12 +132,14 @@ const (
 	rxSource
 	rxEmpty
 	rxSlab
+	rxSwitch
 	numRxCells
 )
 
 const (
 	txWaits cell = cellCommon + iota
-	txEIO        // from here on: Fallbacks
+	txSentinels
+	txEIO // from here on: Fallbacks
 	txEINVAL
 	txEMSGSIZE
 	txSegments
@@ -189,7 +213,7 @@ func (c *counters) rxStats() RxStats {
 	return RxStats{
 		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls],
 		Copied: t[rxCopied], LongSegments: t[rxLongSegments], Overflow: t[rxOverflow],
-		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab"),
+		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab", "switch"),
 		PacketsPerCall:    t.histogram(cellPerCall),
 		PacketsPerMessage: t.histogram(cellPerMessage),
 	}
@@ -198,7 +222,7 @@ func (c *counters) rxStats() RxStats {
 func (c *counters) txStats() TxStats {
 	t := c.load()
 	return TxStats{
-		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls], Waits: t[txWaits],
+		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls], Waits: t[txWaits], Sentinels: t[txSentinels],
 		Fallbacks: t.named(txEIO, "eio", "einval", "emsgsize", "segments"),
 		Dropped: t.named(txTooLong,
 			"too_long", "no_buffers", "denied", "unreachable", "source", "closed", "other"),

@@ -21,12 +21,13 @@ const noBufferTries = 3
 // A writer sends with sendmmsg. Calls share nothing but a pool and the limits.
 type writer struct {
 	// immutable after init
-	limits  limits // of one message
-	headers int    // length of the IP and UDP headers
-	gso     bool
+	headers int      // length of the IP and UDP headers
 	send    sendFunc // tests replace it
 	pool    sync.Pool
 
+	// limits are those of one message, as the options have them. What they point
+	// to is immutable.
+	limits atomic.Pointer[limits]
 	// countsHeaders is set when the kernel refused 64 full segments.
 	countsHeaders atomic.Bool
 }
@@ -40,10 +41,11 @@ type sendFunc func(b *writeBatch, first, last int, wait bool) (n int, err error)
 // back without a pointer to anything of the caller's.
 type writeBatch struct {
 	msgs     [MaxBatch]unix.Mmsghdr
-	iovs     [MaxBatch]unix.Iovec
+	iovs     [MaxBatch + MaxBatch/sentinelWorth]unix.Iovec
 	controls [MaxBatch][sys.SendControlSpace]byte
 	runs     [MaxBatch]run
-	used     int // how many of msgs and iovs hold pointers
+	used     int     // how many of iovs, and of msgs at most, hold pointers
+	sentinel [1]byte // what sentinels point at
 
 	// arguments and results of the callbacks, which are methods bound once: a
 	// closure would be allocated for each call
@@ -55,10 +57,9 @@ type writeBatch struct {
 }
 
 func (w *writer) init(c *Conn) {
-	w.gso = c.features.gso
-	w.limits, w.headers = limits{packets: maxSegments, bytes: maxPayload4}, 20+8
+	w.headers = 20 + 8
 	if c.is6() {
-		w.limits.bytes, w.headers = maxPayload6, 40+8
+		w.headers = 40 + 8
 	}
 	w.pool.New = func() any { return newWriteBatch() }
 	w.send = func(b *writeBatch, first, last int, wait bool) (int, error) {
@@ -80,7 +81,7 @@ func (w *writer) init(c *Conn) {
 }
 
 func newWriteBatch() *writeBatch {
-	b := new(writeBatch)
+	b := &writeBatch{sentinel: [1]byte{sentinelByte}}
 	b.try = func(fd uintptr) {
 		b.n, b.errno = sys.SendMMsg(int(fd), b.msgs[b.first:b.last], unix.MSG_DONTWAIT)
 	}
@@ -95,6 +96,8 @@ func newWriteBatch() *writeBatch {
 func (b *writeBatch) release() {
 	for i := range b.used {
 		b.iovs[i].Base = nil
+	}
+	for i := range min(b.used, MaxBatch) {
 		h := &b.msgs[i].Hdr
 		h.Name, h.Control = nil, nil
 	}
@@ -124,8 +127,8 @@ func (w *writer) write(c *Conn, bufs [][]byte, from int, dst *Destination, t *ta
 // and how many were not tried because of err; packets that are too long are
 // neither.
 func (w *writer) writeChunk(c *Conn, b *writeBatch, bufs [][]byte, from int, dst *Destination, t *tally) (sent, left int, err error) {
-	lim := w.limits
-	if !w.gso || !dst.segmented(c.now) {
+	lim := *w.limits.Load()
+	if lim.packets > 1 && !dst.segmented(c.now) {
 		lim.packets = 1
 	}
 	if w.countsHeaders.Load() {
@@ -143,6 +146,9 @@ func (w *writer) writeChunk(c *Conn, b *writeBatch, bufs [][]byte, from int, dst
 			sent += r.packets
 			t[cellPackets] += uint64(r.packets)
 			t[cellBytes] += uint64(r.bytes)
+			if r.sentinel {
+				t[txSentinels]++
+			}
 		}
 		if taken > 0 && refused != nil {
 			w.learn(c, dst, reason, refused)
@@ -203,11 +209,11 @@ func (w *writer) learn(c *Conn, dst *Destination, reason cell, refused error) {
 // prepare makes messages of all packets of bufs, which begin at from and are at
 // most MaxBatch, and returns how many.
 func (b *writeBatch) prepare(bufs [][]byte, from int, lim limits, dst *Destination) (n int) {
-	b.used = max(b.used, len(bufs))
+	used := 0
 	for next := 0; next < len(bufs); n++ {
 		r := nextRun(bufs[next:], from, lim)
 		b.runs[n] = r
-		iovs := b.iovs[next : next+r.packets]
+		iovs := b.iovs[used:][:r.packets]
 		for i := range iovs {
 			packet := bufs[next+i][from:]
 			iovs[i].Base = nil
@@ -217,11 +223,17 @@ func (b *writeBatch) prepare(bufs [][]byte, from int, lim limits, dst *Destinati
 			iovs[i].SetLen(len(packet))
 		}
 		next += r.packets
+		if r.sentinel {
+			iovs = iovs[:r.packets+1]
+			iovs[r.packets].Base = &b.sentinel[0]
+			iovs[r.packets].SetLen(len(b.sentinel))
+		}
+		used += len(iovs)
 
 		h := &b.msgs[n].Hdr
 		h.Name, h.Namelen = &dst.raw.name[0], uint32(dst.raw.nameLen)
 		h.Iov = &iovs[0]
-		h.SetIovlen(r.packets)
+		h.SetIovlen(len(iovs))
 		switch {
 		case r.packets > 1:
 			control := b.controls[n][:dst.raw.controlLen]
@@ -237,6 +249,7 @@ func (b *writeBatch) prepare(bufs [][]byte, from int, lim limits, dst *Destinati
 			h.SetControllen(0)
 		}
 	}
+	b.used = max(b.used, used)
 	return n
 }
 
