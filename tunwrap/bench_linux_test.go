@@ -79,3 +79,41 @@ func benchmarkRead(b *testing.B, create func() (tun.Device, error), size, burst 
 	b.ReportMetric(float64(total)/spent.Seconds(), "packets/s")
 	b.ReportMetric(float64(total)/float64(reads), "packets/read")
 }
+
+// BenchmarkWrite measures what it costs to write a packet that is alone in its
+// batch, as most are on a hub of many peers, with wireguard-go's own device and
+// with this one. The host drops it: nobody listens.
+func BenchmarkWrite(b *testing.B) {
+	for _, d := range []struct {
+		name   string
+		create func() (tun.Device, error)
+	}{
+		{"plain", func() (tun.Device, error) { return tun.CreateTUN(ifName, tunwrap.DefaultMTU) }},
+		{"single", func() (tun.Device, error) { return tunwrap.Create(ifName, nil) }},
+	} {
+		b.Run("200B-x1/"+d.name, func(b *testing.B) {
+			testutil.NeedNetNS(b)
+			l := &lab{NS: testutil.NewNS(b)}
+			var dev tun.Device
+			l.must(b, func() (err error) {
+				dev, err = d.create()
+				return err
+			})
+			go func() {
+				for range dev.Events() {
+				}
+			}()
+			defer dev.Close()
+			l.must(b, func() error { return configure(hostV4) })
+			// To nobody, and no answer: a source that cannot be answered.
+			packet := testutil.UDP(netip.MustParseAddrPort("224.0.0.1:1"), netip.AddrPortFrom(hostV4, 9), make([]byte, 172))
+			bufs := [][]byte{append(make([]byte, 16), packet...)}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := dev.Write(bufs, 16); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

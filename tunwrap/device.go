@@ -75,6 +75,7 @@ type Device struct {
 	queues    []*queue
 	public    []tun.Queue // the same
 	writers   []writeCounters
+	singles   []singleWriter // per queue; nil: none
 	requested int
 	batchSize int
 	events    chan tun.Event
@@ -139,6 +140,11 @@ func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device,
 		d.public = append(d.public, w)
 		if w.kernel != nil {
 			batched++
+		}
+	}
+	if d.header > 0 && batched == len(d.queues) {
+		for _, q := range d.queues {
+			d.singles = append(d.singles, newSingleWriter(q.kernel))
 		}
 	}
 	d.log.Info("tun device open", "queues", len(d.queues), "batched", batched, "mtu", d.mtu.Load())

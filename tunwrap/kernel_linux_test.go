@@ -360,6 +360,47 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestSingle proves that a packet alone takes the short way, arrives, allocates
+// nothing, and that what the kernel says of it is counted as on the long way.
+func TestSingle(t *testing.T) {
+	l := newLab(t, nil)
+	c := l.listen(t, hostV4)
+	host, remote := netip.MustParseAddrPort(c.LocalAddr().String()), netip.AddrPortFrom(remoteV4, 9)
+	good := append(make([]byte, 16), testutil.UDP(remote, host, []byte("alone"))...)
+	for i := range good[:16] {
+		good[i] = 0xff // the headroom is nobody's: the header in it is ours
+	}
+	bufs := [][]byte{good}
+	if allocs := testing.AllocsPerRun(50, func() {
+		if n, err := l.dev.Write(bufs, 16); n != 1 || err != nil {
+			t.Fatalf("Write returned %d, %v", n, err)
+		}
+	}); allocs > singleAllocs {
+		t.Errorf("%v allocations, want at most %d", allocs, singleAllocs)
+	}
+	b := make([]byte, 100)
+	for range 51 {
+		if n, err := c.Read(b); string(b[:n]) != "alone" || err != nil {
+			t.Fatalf("host received %q, %v", b[:n], err)
+		}
+	}
+	bad := append(make([]byte, 16), 0x55, 1, 2, 3)
+	if n, err := l.dev.Write([][]byte{bad}, 16); n != 0 || err != nil {
+		t.Errorf("a packet of no IP version: Write returned %d, %v", n, err)
+	}
+	s := l.dev.Stats().Queues[0].Write
+	if s.Single != 51 || s.Packets != 51 || s.Errors != 1 || s.Dropped != (tunwrap.WriteDrops{Invalid: 1}) {
+		t.Errorf("stats %+v, want 51 single packets and one invalid", s)
+	}
+	if n, err := l.dev.Write(bufs, 4); n != 0 || err == nil {
+		t.Errorf("Write at offset 4 returned %d, %v, want an error", n, err)
+	}
+	l.dev.Close()
+	if n, err := l.dev.Write(bufs, 16); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: Write returned %d, %v", n, err)
+	}
+}
+
 // Writing is covered by TestWriteNoAllocs as far as it is done here; wireguard-go's part
 // allocates for every system call.
 func TestKernelReadNoAllocs(t *testing.T) {

@@ -41,10 +41,19 @@ const (
 	tcpMaxHeaderLen = 60
 
 	tcpCsumOffset = 16
+	tcpLastFlags  = 0x01 | 0x08 // FIN and PSH: of a superpacket's last segment only
 	udpCsumOffset = 6
 
 	protoTCP = 6
 	protoUDP = 17
+)
+
+const (
+	// maxMessage is the most that one segmented UDP message carries over IPv4.
+	maxMessage = 1<<16 - 1 - ipv4HeaderLen - udpHeaderLen
+	// wireguardOverhead is what WireGuard adds to a packet of the size of the MTU:
+	// 16 bytes of header and 16 of authentication.
+	wireguardOverhead = 32
 )
 
 type virtioHeader struct {
@@ -239,17 +248,46 @@ func (s *superpacket) repair(slab []byte, packets []tun.ReadPacket) {
 	}
 }
 
+// perMessage returns how many segments of s the network side can send as one
+// message, when WireGuard has made packets of them.
+func (s *superpacket) perMessage() int {
+	return maxMessage / (int(s.opts.HdrLen) + int(s.opts.GSOSize) + wireguardOverhead)
+}
+
+// cut leaves the first n segments in s, n less than all of them, and returns the
+// rest, which it copies to carry.
+func (s *superpacket) cut(n int, carry []byte) (rest superpacket) {
+	header := int(s.opts.HdrLen)
+	at := header + n*int(s.opts.GSOSize)
+	size := copy(carry, s.data[:header])
+	size += copy(carry[size:], s.data[at:])
+	rest = superpacket{data: carry[:size], opts: s.opts}
+	rest.describe(n)
+	s.data = s.data[:at]
+	if s.opts.GSOType != tun.GSOUDPL4 {
+		s.data[int(s.opts.CsumStart)+13] &^= tcpLastFlags // those of the last segment
+	}
+	return rest
+}
+
 // advance takes the first n of the segments of s away, n less than all of them:
 // the headers move up to the payload that remains, over payload that was
-// already copied out, and are made to describe it.
+// already copied out.
 func (s *superpacket) advance(n int) {
 	if n == 0 {
 		return
 	}
+	taken := n * int(s.opts.GSOSize)
+	copy(s.data[taken:], s.data[:s.opts.HdrLen])
+	s.data = s.data[taken:]
+	s.describe(n)
+}
+
+// describe makes the headers of s, from which the payload of the first n segments
+// was taken away, describe what is there.
+func (s *superpacket) describe(n int) {
 	header, start := int(s.opts.HdrLen), int(s.opts.CsumStart)
 	taken := n * int(s.opts.GSOSize)
-	copy(s.data[taken:], s.data[:header])
-	s.data = s.data[taken:]
 	pkt := s.data
 
 	addresses, proto := pkt[8:40], uint8(protoTCP)

@@ -82,7 +82,7 @@ func runOf(bufs [][]byte, offset int) (run, size int) {
 // writeRun writes packets of size bytes together, none of them empty, counts
 // those that were dropped, and returns the number and bytes of the others.
 func (d *Device) writeRun(c *writeCounters, flow int, bufs [][]byte, size, offset int) (packets, bytes int, err error) {
-	n, err := d.writeTo(flow, bufs, offset)
+	n, err := d.give(c, flow, bufs, offset)
 	if err == nil && (d.bytes || n >= len(bufs)) {
 		return len(bufs), size, nil
 	}
@@ -112,6 +112,20 @@ func (d *Device) writeRun(c *writeCounters, flow int, bufs [][]byte, size, offse
 		err = nil
 	}
 	return len(bufs) - l.packets, size - l.bytes, err
+}
+
+// give gives packets, none of them empty, to the queue that flow belongs to.
+func (d *Device) give(c *writeCounters, flow int, bufs [][]byte, offset int) (int, error) {
+	if len(bufs) == 1 && d.singles != nil && offset >= virtioHeaderLen {
+		n, err, ok := d.singles[uint(flow)%uint(len(d.singles))].write(bufs[0], offset)
+		if ok {
+			if err == nil {
+				c.single.Add(1)
+			}
+			return n, err
+		}
+	}
+	return d.writeTo(flow, bufs, offset)
 }
 
 // tell logs that writes fail: each time the interface goes down, and once in the
