@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: MIT
 
 // Package batching reads and writes UDP datagrams many at a time. A [Conn] is
-// one socket of one address family. Package peers opens one for IPv4 and one for
-// IPv6; anything else that moves many datagrams may use it too.
+// one socket of one address family, a [Group] several of them on one port. Package
+// peers opens a group for IPv4 and one for IPv6; anything else that moves many
+// datagrams may use it too.
 //
 //	c, err := batching.Listen("udp4", netip.MustParseAddrPort("0.0.0.0:51820"), nil)
 //	n, err := c.ReadBatch(slab, pkts)                 // one reader goroutine
@@ -34,6 +35,19 @@
 // the same packets again one by one, once. If that works, the destination gets
 // its packets one by one until Options.GSORetry has passed.
 //
+// Linux 7.0 to 7.1.4 and some hypervisors corrupt segmented messages whose packets
+// are all equally long. Where a probe over the loopback interface shows it, or
+// Options.Sentinel says so, such a message ends in a packet of one byte that
+// receivers of WireGuard drop, and short runs are not segmented.
+//
+// # Holding back
+//
+// [Conn.Queue] is for callers that send packets one by one. With a
+// Options.FlushTimeout it copies them into one run per remote address and sends
+// that when it is complete, when something comes that does not fit in, and at the
+// latest after that time. It is off by default: a packet held back is late, and
+// without pacing on top TCP suffers (see coalescer.go).
+//
 // Packets are sent without the "don't fragment" bit, and what is larger than the
 // path MTU is fragmented, as the kernel's WireGuard does (IP_PMTUDISC_DONT).
 // wireguard-go leaves Linux's default, which sets the bit on what fits the known
@@ -49,8 +63,24 @@
 // copied; 64 of about 2 KiB while messages are small, so that one system call
 // brings up to 64 of them.
 //
+// Options.GROSlot fixes the size instead.
+//
 // Nothing that arrives makes ReadBatch fail: truncated, empty and inconsistent
 // messages are dropped and counted.
+//
+// # Groups
+//
+// The kernel gives all packets of one remote address to the same member of a
+// [Group] (SO_REUSEPORT), so that a flow keeps its order and members are read in
+// parallel. Members can be added and given up while packets arrive: those that
+// leave are steered around and read empty first. The port of a group cannot be
+// taken by a second one by accident: the first member is bound alone.
+//
+// # Changing options
+//
+// [Conn.Reconfigure] applies to an open socket whatever [Listen] does, but for
+// DisableBatching and GSORetry. What is held back is sent first. GRO is switched
+// off by the reader in a moment when the socket is empty (see gro_linux.go).
 //
 // # Memory
 //
@@ -59,15 +89,18 @@
 // also outside the packets it describes. Neither keeps a reference. A Conn owns
 // about 25 KiB, its ring (4.2 MB of address space outside the Go heap, of which a
 // page is used only once a part of a message larger than its slot was written
-// there), and for each concurrent WriteBatch about 25 KiB from a pool. The steady
-// state allocates nothing.
+// there), and for each concurrent WriteBatch about 25 KiB from a pool. Queue holds
+// at most 256 runs of at most 64 KiB for a Conn. The steady state allocates
+// nothing.
 //
 // # Concurrency
 //
 // Everything is safe for concurrent use. Reading and writing share no lock.
 // Concurrent WriteBatch calls enter the kernel in parallel; their packets
 // interleave, those of one call keep their order. Concurrent ReadBatch calls
-// take turns. A Conn has no goroutines.
+// take turns. A Conn has no goroutines; the flush of packets that waited for the
+// FlushTimeout runs in that of its timer, and Close waits for it. Stats takes no
+// lock that a packet waits for.
 //
 // # Platforms
 //

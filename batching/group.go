@@ -151,17 +151,23 @@ func (g *Group) Reconfigure(o *Options) error {
 	if g.closed {
 		return net.ErrClosed
 	}
-	for _, c := range g.Conns() {
-		if err := c.Reconfigure(o); err != nil {
-			return err
-		}
-	}
 	next := Options{}
 	if o != nil {
 		next = *o
 	}
 	next.Logger = g.opts.Logger
-	g.opts = next.withDefaults()
+	next = next.withDefaults()
+	if next == g.opts {
+		return nil
+	}
+	for _, c := range g.Conns() {
+		if err := c.Reconfigure(&next); err != nil {
+			return err
+		}
+	}
+	g.opts = next
+	gso, gro, _ := g.Conns()[0].Capabilities()
+	next.Logger.Info("udp sockets changed", "network", g.network, "addr", g.addr, "sockets", len(g.Conns()), "gso", gso, "gro", gro)
 	return nil
 }
 

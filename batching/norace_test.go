@@ -6,3 +6,6 @@
 package batching_test
 
 const poolAllocs = 0
+
+// endurancePackets is the length of TestEndurance: some 15 seconds.
+const endurancePackets = 10_000_000

@@ -26,6 +26,9 @@ func (c *Conn) Reconfigure(o *Options) error {
 	if c.closed.Load() {
 		return net.ErrClosed
 	}
+	if next == c.opts {
+		return nil
+	}
 	if err := c.opts.fixed(&next); err != nil {
 		return err
 	}
@@ -41,7 +44,7 @@ func (c *Conn) Reconfigure(o *Options) error {
 	}
 	c.opts = next
 	c.adopt(&f)
-	c.log.Info("udp socket changed", "network", c.network, "addr", c.local, "gso", f.gso, "gro", f.gro)
+	c.log.Debug("udp socket changed", "network", c.network, "addr", c.local, "gso", f.gso, "gro", f.gro)
 	return nil
 }
 
