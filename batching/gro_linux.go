@@ -74,6 +74,11 @@ func (r *reader) next(offered int, t *tally) (n int, err error) {
 			if n, pollErr := r.poll(r.msgs[:offered]); pollErr == nil {
 				return n, nil
 			}
+			if !r.detached {
+				r.detached = true
+				r.gro.c.detach()
+				continue
+			}
 		}
 		return 0, err
 	}

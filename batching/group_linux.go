@@ -6,6 +6,7 @@ package batching
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,4 +49,21 @@ func (c *Conn) steer(on bool) (err error) {
 		return net.ErrClosed
 	}
 	return err
+}
+
+// nowhere is the index of an interface that does not exist.
+const nowhere = 1<<31 - 1
+
+// detach takes the socket, which left its group, out of the kernel's lookups
+// before it is closed, by binding it to no interface: close takes it out of the
+// group first (reuseport_detach_sock in udp_lib_unhash, net/ipv4/udp.c), and a
+// packet that finds it in between would be lost with it. What found it before is
+// read. Linux 5.0 and later; before, that packet is lost.
+func (c *Conn) detach() {
+	_ = c.raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, nowhere)
+	})
+	c.deadline.mu.Lock()
+	defer c.deadline.mu.Unlock()
+	_ = c.setDeadlineLocked(time.Now().Add(lingering / 10))
 }

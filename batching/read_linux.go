@@ -24,6 +24,7 @@ type reader struct {
 	overflow uint32 // the last SO_RXQ_OVFL
 	slot     atomic.Int32
 	gro      groSwitch
+	detached bool // it left its group, and no packet finds it any more
 
 	// recv fills msgs, waiting for the first; n is at least 1 without an error.
 	// Tests replace it.
