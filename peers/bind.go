@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Socket is how every UDP socket is opened.
 	Socket batching.Options
+	// Sockets is how many sockets share the port of a family, each with a receive
+	// function of its own; 0 means one for each CPU, up to 4.
+	Sockets int
 	// ListenOn are the local addresses to listen on, at most one per family; a
 	// family without one is not opened. Empty means every address of both
 	// families.
@@ -39,8 +43,8 @@ type Options struct {
 // the device closes and opens it whenever it goes down and up or changes its
 // port, and the peers in it keep their addresses.
 type Bind struct {
+	// immutable after NewBind
 	log    *slog.Logger
-	opts   Options
 	on     [2]netip.Addr // listen address per family; zero: not opened
 	lookup Lookup
 	listen listenFunc
@@ -50,10 +54,18 @@ type Bind struct {
 	rx       rxCounters
 	requests chan *Endpoint // peers whose name is to be looked up
 
+	// life is held by whoever opens, closes or changes sockets, and guards the
+	// fields below. No packet waits for it.
+	life   sync.Mutex
+	socket batching.Options // how sockets are opened; the mark is that of the next Open
+	asked  int              // sockets per family
+	mark   uint32           // of the open sockets
+	open   *groups          // nil while closed
+
 	mu     sync.RWMutex // guards the fields below
 	table  map[Key]*Endpoint
+	placed uint32               // peers that were given a socket
 	sent   map[uint32]*Endpoint // sender index of each peer's last initiation
-	closed chan struct{}        // closed when the open sockets close
 }
 
 var _ conn.Bind = (*Bind)(nil)
@@ -65,9 +77,10 @@ func NewBind(o *Options) *Bind {
 	}
 	b := &Bind{
 		log:      o.Logger,
-		opts:     *o,
 		lookup:   o.Lookup,
 		listen:   listenUDP,
+		socket:   o.Socket,
+		asked:    socketsPerFamily(o.Sockets),
 		table:    make(map[Key]*Endpoint),
 		sent:     make(map[uint32]*Endpoint),
 		requests: make(chan *Endpoint, 64),
@@ -94,6 +107,19 @@ func NewBind(o *Options) *Bind {
 	return b
 }
 
+// maxDefaultSockets bounds the sockets of a family when no number is asked for.
+// Each costs up to 14 MiB of kernel buffers and a slab of 128 KiB; the device
+// encrypts and decrypts on all CPUs whatever the number is.
+const maxDefaultSockets = 4
+
+// socketsPerFamily returns n, or the default for 0.
+func socketsPerFamily(n int) int {
+	if n > 0 {
+		return n
+	}
+	return min(runtime.NumCPU(), maxDefaultSockets)
+}
+
 // Add returns the endpoint of the peer with that key, which it makes when there
 // is none.
 func (b *Bind) Add(key Key) *Endpoint {
@@ -101,7 +127,8 @@ func (b *Bind) Add(key Key) *Endpoint {
 	defer b.mu.Unlock()
 	e := b.table[key]
 	if e == nil {
-		e = &Endpoint{bind: b, key: key}
+		e = &Endpoint{bind: b, key: key, socket: b.placed}
+		b.placed++
 		b.table[key] = e
 	}
 	return e
@@ -159,56 +186,6 @@ func (b *Bind) BatchSize() int { return conn.IdealBatchSize }
 // [Bind.Open] for port 0: the device forgets its port when opening it fails, and
 // would come up on another one the next time.
 func (b *Bind) SetPort(port uint16) { b.want.Store(uint32(port)) }
-
-// Open opens one socket per address family on the port and returns a receive
-// function for each. Port 0 means the one of [Bind.SetPort], or a free one.
-func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.socks.Load() != nil {
-		return nil, 0, conn.ErrBindAlreadyOpen
-	}
-	if port == 0 {
-		port = uint16(b.want.Load())
-	}
-	s, err := openSockets(b.listen, b.on, port, &b.opts.Socket)
-	if err != nil {
-		return nil, 0, err
-	}
-	b.closed = make(chan struct{})
-	var fns []conn.ReceiveFunc
-	if s.v4 != nil {
-		fns = append(fns, newReceiver(b, s.v4, b.closed).receiveIPv4)
-	}
-	if s.v6 != nil {
-		fns = append(fns, newReceiver(b, s.v6, b.closed).receiveIPv6)
-	}
-	b.socks.Store(s)
-	b.log.Debug("sockets opened", "port", s.port)
-	return fns, s.port, nil
-}
-
-// Close closes the sockets. Receive functions return net.ErrClosed; peers and
-// their addresses stay. Close of a closed Bind does nothing.
-func (b *Bind) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.socks.Swap(nil)
-	if s == nil {
-		return nil
-	}
-	close(b.closed)
-	return s.close()
-}
-
-// SetMark sets SO_MARK on the open sockets. It needs CAP_NET_ADMIN.
-func (b *Bind) SetMark(mark uint32) error {
-	s := b.socks.Load()
-	if s == nil {
-		return net.ErrClosed
-	}
-	return s.setMark(mark)
-}
 
 // Port returns the port that the sockets are bound to, 0 while closed.
 func (b *Bind) Port() uint16 {

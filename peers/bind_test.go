@@ -36,7 +36,7 @@ var (
 func openBind(t testing.TB, n *fakeNet) (*peers.Bind, conn.ReceiveFunc, *fakeSocket, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	o := &peers.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	o := &peers.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Sockets: 1}
 	b := peers.NewBindOn(o, n.listenAt(hostB))
 	fns, port, err := b.Open(wgPort)
 	if err != nil {
@@ -350,13 +350,11 @@ func TestConfiguredPortIsNotTradedForAnother(t *testing.T) {
 }
 
 func TestRandomPortIsFreeInBothFamilies(t *testing.T) {
-	tries := 0
-	b := peers.NewBindOn(nil, func(network string, addr netip.AddrPort, _ *batching.Options) (peers.Socket, error) {
+	n, tries := newFakeNet(), 0
+	b := peers.NewBindOn(nil, func(network string, addr netip.AddrPort, _ int, o *batching.Options) (peers.Group, error) {
 		if network == "udp4" {
 			tries++
-			s := &fakeSocket{net: newFakeNet(), at: netip.AddrPortFrom(hostB, cmp.Or(addr.Port(), uint16(1000+tries))), closed: make(chan struct{})}
-			s.source.Store(&s.at)
-			return s, nil
+			return newFakeGroup(n, netip.AddrPortFrom(hostB, cmp.Or(addr.Port(), uint16(1000+tries))), o), nil
 		}
 		if addr.Port() < 1004 {
 			return nil, fmt.Errorf("udp6 port %d: %w", addr.Port(), syscall.EADDRINUSE)
@@ -382,7 +380,7 @@ func TestPacketPathNoAllocs(t *testing.T) {
 	bufs := transport(128, 1452)
 	slab := make([]byte, 2*65535)
 	packets := make([]conn.ReceivedPacket, b.BatchSize())
-	d := datagram{from: atA, to: sock.at, data: transport(1, 200)[0][headroom:]}
+	d := datagram{from: atA, to: sock.group.at, data: transport(1, 200)[0][headroom:]}
 	sock.quiet.Store(true)
 	if got := testing.AllocsPerRun(200, func() {
 		if err := b.Send(bufs, e, headroom); err != nil {

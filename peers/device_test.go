@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,26 +39,34 @@ type node struct {
 
 const wgPort = 51820
 
+// newNode returns a node with one socket.
 func newNode(t testing.TB, n *fakeNet, i int) *node {
+	t.Helper()
+	host := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+	o := &peers.Options{Logger: slog.New(slog.DiscardHandler), Sockets: 1}
+	x := startNode(t, peers.NewBindOn(o, n.listenAt(host)), i, wgPort)
+	x.net, x.outer = n, netip.AddrPortFrom(host, wgPort)
+	return x
+}
+
+// startNode returns a node that is up; port 0 is a free one.
+func startNode(t testing.TB, b *peers.Bind, i int, port uint16) *node {
 	t.Helper()
 	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
-	o := &peers.Options{Logger: slog.New(slog.DiscardHandler)}
 	x := &node{
-		t: t, net: n,
+		t:       t,
 		private: private,
 		public:  peers.Key(private.PublicKey().Bytes()),
 		inner:   netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
-		outer:   netip.AddrPortFrom(host, wgPort),
-		bind:    peers.NewBindOn(o, n.listenAt(host)),
+		bind:    b,
 		tun:     tuntest.NewChannelTUN(),
 	}
 	x.dev = device.NewDevice(x.tun.TUN(), x.bind, &device.Logger{Verbosef: device.DiscardLogf, Errorf: t.Logf})
 	t.Cleanup(x.dev.Close)
-	x.set("private_key=%x\nlisten_port=%d\n", private.Bytes(), wgPort)
+	x.set("private_key=%x\nlisten_port=%d\n", private.Bytes(), port)
 	if err := x.dev.Up(); err != nil {
 		t.Fatal(err)
 	}
@@ -87,21 +96,28 @@ func (x *node) peer(o *node, addr netip.AddrPort) *peers.Endpoint {
 // ping sends one packet through the tunnel and waits until it has come out.
 func (x *node) ping(to *node) {
 	x.t.Helper()
+	if err := x.tryPing(to); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// tryPing is ping for goroutines other than that of the test.
+func (x *node) tryPing(to *node) error {
 	p := tuntest.Ping(to.inner, x.inner)
 	deadline := time.After(patience)
 	select {
 	case x.tun.Outbound <- p:
 	case <-deadline:
-		x.t.Fatalf("%s takes no packet", x.inner)
+		return fmt.Errorf("%s takes no packet", x.inner)
 	}
 	for {
 		select {
 		case got := <-to.tun.Inbound:
 			if bytes.Equal(got, p) {
-				return
+				return nil
 			}
 		case <-deadline:
-			x.t.Fatalf("packet from %s did not reach %s", x.inner, to.inner)
+			return fmt.Errorf("packet from %s did not reach %s", x.inner, to.inner)
 		}
 	}
 }
@@ -129,4 +145,23 @@ func eventually(t testing.TB, what string, cond func() bool) {
 			t.Fatalf("%s: did not happen", what)
 		}
 	}
+}
+
+// handshake returns a text that changes with every handshake of x.
+func (x *node) handshake() string {
+	x.t.Helper()
+	s, err := x.dev.IpcGet()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(s) {
+		if strings.HasPrefix(line, "last_handshake_time") {
+			out.WriteString(line)
+		}
+	}
+	if out.Len() == 0 {
+		x.t.Fatalf("the device tells of no handshake:\n%s", s)
+	}
+	return out.String()
 }

@@ -27,6 +27,19 @@
 // when the kernel refuses it, when the route to the peer moves to another
 // interface ([Bind.RevalidateSources]), and when handshakes go unanswered.
 //
+// # Sockets
+//
+// Each address family has a group of sockets on one port ([Options].Sockets), and
+// each socket a receive function, so that several CPUs receive. The kernel chooses
+// the socket by the addresses of a datagram: what comes from one place comes
+// through one socket, in order. A peer is sent to through one socket as well, the
+// next one in turn when it is added.
+//
+// [Bind.Reconfigure] changes their options and their number while packets flow.
+// A device knows no way to add a receive function; it is made to close and open
+// its Bind, and the sockets stay open over that (see open.go). A socket that is
+// given up is read to its end by the function that it has.
+//
 // # What arrives
 //
 // A datagram that is no WireGuard message by type and length is counted by
@@ -38,7 +51,8 @@
 // Packet bytes are borrowed for the duration of a call, in both directions. A
 // receive function keeps one descriptor array and one bounded table of known
 // remote addresses for its own goroutine; neither receiving from a known
-// address nor sending allocates.
+// address nor sending allocates. What is held back for
+// batching.Options.FlushTimeout is copied by the socket.
 //
 // # Concurrency
 //

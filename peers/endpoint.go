@@ -19,12 +19,15 @@ type Key = [32]byte
 // peer by [Bind.Add], behind which the address of the peer moves. All methods
 // may be called concurrently.
 type Endpoint struct {
-	bind *Bind
-	key  Key
+	// immutable after Bind.Add
+	bind   *Bind
+	key    Key
+	socket uint32 // which socket of a family sends to it, modulo their number
 
 	cur        atomic.Pointer[remote] // where packets go; nil: nowhere is known yet
 	gone       atomic.Bool            // removed from the Bind
 	unanswered atomic.Uint32          // initiations sent since the peer was last heard
+	sending    atomic.Int32           // calls that send to the peer now
 
 	tx       counters
 	roams    atomic.Uint64

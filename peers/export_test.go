@@ -9,11 +9,17 @@ import (
 	"github.com/tunrouter/tunrouter/batching"
 )
 
-// Socket is the interface that a Bind's sockets have.
-type Socket = socket
+// Socket and Group are the interfaces that a Bind's sockets have.
+type (
+	Socket = socket
+	Group  = group
+)
+
+// HandoverTimeout is how long sockets wait for the Open that was promised.
+const HandoverTimeout = handoverTimeout
 
 // NewBindOn returns a Bind whose sockets come from listen.
-func NewBindOn(o *Options, listen func(network string, addr netip.AddrPort, o *batching.Options) (Socket, error)) *Bind {
+func NewBindOn(o *Options, listen func(network string, addr netip.AddrPort, n int, o *batching.Options) (Group, error)) *Bind {
 	b := NewBind(o)
 	b.listen = listen
 	return b

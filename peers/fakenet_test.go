@@ -4,7 +4,6 @@
 package peers_test
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/tunrouter/tunrouter/batching"
-	"github.com/tunrouter/tunrouter/geneve"
 	"github.com/tunrouter/tunrouter/peers"
 )
 
@@ -21,22 +19,25 @@ import (
 type datagram struct {
 	from, to netip.AddrPort
 	data     []byte
+	by       *fakeSocket // that sent it; nil if it was injected
 }
 
 // fakeNet is an in-process UDP network. Every host has one IPv4 address; a NAT
 // in front of it may show another source.
 type fakeNet struct {
-	mu    sync.Mutex
-	socks map[netip.AddrPort]*fakeSocket
-	sent  []datagram // all that was ever sent, in order
+	mu     sync.Mutex
+	groups map[netip.AddrPort]*fakeGroup
+	sent   []datagram // all that was ever sent, in order
+	open   int        // sockets
+	most   int        // members that a group can have; 0: any number
 }
 
-func newFakeNet() *fakeNet { return &fakeNet{socks: make(map[netip.AddrPort]*fakeSocket)} }
+func newFakeNet() *fakeNet { return &fakeNet{groups: make(map[netip.AddrPort]*fakeGroup)} }
 
 // listenAt returns a listen function for a host.
-func (n *fakeNet) listenAt(host netip.Addr) func(string, netip.AddrPort, *batching.Options) (peers.Socket, error) {
+func (n *fakeNet) listenAt(host netip.Addr) func(string, netip.AddrPort, int, *batching.Options) (peers.Group, error) {
 	next := uint16(40000)
-	return func(network string, addr netip.AddrPort, _ *batching.Options) (peers.Socket, error) {
+	return func(network string, addr netip.AddrPort, members int, o *batching.Options) (peers.Group, error) {
 		if network != "udp4" {
 			return nil, syscall.EAFNOSUPPORT
 		}
@@ -48,43 +49,43 @@ func (n *fakeNet) listenAt(host netip.Addr) func(string, netip.AddrPort, *batchi
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		at := netip.AddrPortFrom(host, port)
-		if n.socks[at] != nil {
+		if n.groups[at] != nil {
 			return nil, syscall.EADDRINUSE
 		}
-		s := &fakeSocket{net: n, at: at, in: make(chan datagram, 4096), closed: make(chan struct{})}
-		s.source.Store(&at)
-		n.socks[at] = s
-		return s, nil
+		g := newFakeGroup(n, at, o)
+		g.grow(members)
+		n.groups[at] = g
+		return g, nil
 	}
 }
 
 // inject delivers a datagram as if it had come from an arbitrary address.
 func (n *fakeNet) inject(d datagram) {
 	n.mu.Lock()
-	s := n.socks[d.to]
-	n.mu.Unlock()
-	if s != nil {
+	defer n.mu.Unlock()
+	if g := n.groups[d.to]; g != nil {
 		select {
-		case s.in <- d:
+		case g.receiverOf(d.from).in <- d:
 		default:
 		}
 	}
 }
 
+// socket returns the first socket at an address.
 func (n *fakeNet) socket(at netip.AddrPort) *fakeSocket {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.socks[at]
+	return n.groups[at].members[0]
 }
 
-// alias makes a socket reachable, and seen, at another address, as a NAT does
-// after it has forgotten a mapping.
+// alias makes the sockets that s belongs to reachable, and seen, at another
+// address, as a NAT does after it has forgotten a mapping.
 func (n *fakeNet) alias(s *fakeSocket, at netip.AddrPort) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.socks, *s.source.Load())
-	n.socks[at] = s
-	s.source.Store(&at)
+	delete(n.groups, *s.group.source.Load())
+	n.groups[at] = s.group
+	s.group.source.Store(&at)
 }
 
 func (n *fakeNet) log() []datagram {
@@ -93,81 +94,116 @@ func (n *fakeNet) log() []datagram {
 	return slices.Clone(n.sent)
 }
 
-type fakeSocket struct {
+// sockets returns how many are open.
+func (n *fakeNet) sockets() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.open
+}
+
+// A fakeGroup is a group of fake sockets. Which of them receives depends on the
+// port of the sender.
+type fakeGroup struct {
 	net    *fakeNet
 	at     netip.AddrPort
 	source atomic.Pointer[netip.AddrPort]
-	in     chan datagram
-	closed chan struct{}
-	once   sync.Once
-	mark   atomic.Uint32
 
-	// refuse decides whether the kernel refuses a destination.
-	refuse atomic.Pointer[func(*batching.Destination) error]
-	// quiet sockets deliver nothing and remember nothing: for benchmarks.
-	quiet atomic.Bool
+	// net.mu guards the fields below.
+	members, leaving []*fakeSocket
+	closed           bool
+	opts             batching.Options
+	refusal          error // of Reconfigure and Resize
 }
 
-func (s *fakeSocket) ReadBatch(slab []byte, pkts []batching.Packet) (int, error) {
-	var d datagram
-	select {
-	case <-s.closed:
-		return 0, net.ErrClosed
-	case d = <-s.in:
-	}
-	off, n := 0, 0
-	for {
-		size := copy(slab[off:], d.data)
-		pkts[n] = batching.Packet{Offset: off, Size: size, Remote: d.from, Local: s.at.Addr(), IfIndex: 1}
-		off += size
-		n++
-		if n == len(pkts) {
-			return n, nil
-		}
-		select {
-		case d = <-s.in:
-		default:
-			return n, nil
-		}
-	}
+func newFakeGroup(n *fakeNet, at netip.AddrPort, o *batching.Options) *fakeGroup {
+	g := &fakeGroup{net: n, at: at, opts: *o}
+	g.source.Store(&at)
+	return g
 }
 
-func (s *fakeSocket) WriteBatch(bufs [][]byte, offset int, dst *batching.Destination, _ geneve.VNI) (int, error) {
-	select {
-	case <-s.closed:
-		return 0, net.ErrClosed
-	default:
-	}
-	if f := s.refuse.Load(); f != nil {
-		if err := (*f)(dst); err != nil {
-			return 0, err
-		}
-	}
-	if s.quiet.Load() {
-		return len(bufs), nil
-	}
-	for _, b := range bufs {
-		d := datagram{from: *s.source.Load(), to: dst.Remote(), data: slices.Clone(b[offset:])}
-		s.net.mu.Lock()
-		s.net.sent = append(s.net.sent, d)
-		s.net.mu.Unlock()
-		s.net.inject(d)
-	}
-	return len(bufs), nil
+func (g *fakeGroup) receiverOf(from netip.AddrPort) *fakeSocket {
+	return g.members[int(from.Port())%len(g.members)]
 }
 
-func (s *fakeSocket) SetMark(m uint32) error                         { s.mark.Store(m); return nil }
-func (s *fakeSocket) LocalAddr() netip.AddrPort                      { return s.at }
-func (s *fakeSocket) refuseWith(f func(*batching.Destination) error) { s.refuse.Store(&f) }
+// grow adds members until there are n, or as many as there can be.
+func (g *fakeGroup) grow(n int) (added []*fakeSocket) {
+	if g.net.most > 0 {
+		n = min(n, g.net.most)
+	}
+	for len(g.members) < n {
+		s := newFakeSocket(g)
+		g.net.open++
+		g.members, added = append(g.members, s), append(added, s)
+	}
+	return added
+}
 
-func (s *fakeSocket) Close() error {
-	s.once.Do(func() {
-		close(s.closed)
-		s.net.mu.Lock()
-		defer s.net.mu.Unlock()
-		delete(s.net.socks, *s.source.Load())
-	})
+func (g *fakeGroup) Members() []peers.Socket {
+	g.net.mu.Lock()
+	defer g.net.mu.Unlock()
+	return asSockets(g.members)
+}
+
+func (g *fakeGroup) Resize(n int) ([]peers.Socket, error) {
+	g.net.mu.Lock()
+	defer g.net.mu.Unlock()
+	if g.refusal != nil {
+		return nil, g.refusal
+	}
+	for _, s := range g.members[min(n, len(g.members)):] {
+		close(s.left)
+		g.leaving = append(g.leaving, s)
+	}
+	g.members = g.members[:min(n, len(g.members))]
+	return asSockets(g.grow(n)), nil
+}
+
+func (g *fakeGroup) Reconfigure(o *batching.Options) error {
+	g.net.mu.Lock()
+	defer g.net.mu.Unlock()
+	if g.refusal != nil {
+		return g.refusal
+	}
+	g.opts = *o
 	return nil
+}
+
+// options returns those that the group was opened with or given last.
+func (g *fakeGroup) options() batching.Options {
+	g.net.mu.Lock()
+	defer g.net.mu.Unlock()
+	return g.opts
+}
+
+func (g *fakeGroup) SetMark(m uint32) error {
+	g.net.mu.Lock()
+	defer g.net.mu.Unlock()
+	g.opts.Mark = m
+	return nil
+}
+
+func (g *fakeGroup) LocalAddr() netip.AddrPort { return g.at }
+
+func (g *fakeGroup) Close() error {
+	g.net.mu.Lock()
+	all := slices.Concat(g.members, g.leaving)
+	if !g.closed {
+		delete(g.net.groups, *g.source.Load())
+	}
+	g.closed = true
+	g.net.mu.Unlock()
+	for _, s := range all {
+		_ = s.Close() // never fails
+	}
+	return nil
+}
+
+func asSockets(in []*fakeSocket) []peers.Socket {
+	out := make([]peers.Socket, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
 }
 
 func addrPort(tb testing.TB, s string) netip.AddrPort {

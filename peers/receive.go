@@ -6,7 +6,9 @@ package peers
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/tailscale/wireguard-go/conn"
@@ -25,13 +27,13 @@ const (
 type receiver struct {
 	bind    *Bind
 	sock    socket
-	closed  <-chan struct{}
+	ended   <-chan struct{} // closed when the functions of its Open are to end
 	pkts    []batching.Packet
 	remotes *remotes
 }
 
-func newReceiver(b *Bind, s socket, closed <-chan struct{}) *receiver {
-	return &receiver{bind: b, sock: s, closed: closed, pkts: make([]batching.Packet, conn.IdealBatchSize), remotes: newRemotes(b)}
+func newReceiver(b *Bind, s socket, ended <-chan struct{}) *receiver {
+	return &receiver{bind: b, sock: s, ended: ended, pkts: make([]batching.Packet, conn.IdealBatchSize), remotes: newRemotes(b)}
 }
 
 // The device shows the names of its receive functions in its log.
@@ -45,14 +47,14 @@ func (rx *receiver) receiveIPv6(slab []byte, packets []conn.ReceivedPacket) (int
 }
 
 // receive fills slab and packets with at least one WireGuard message. Both are
-// the caller's; nothing of them is kept. It returns net.ErrClosed after Close
-// and no other error.
+// the caller's; nothing of them is kept. It returns net.ErrClosed after Close, or
+// when the socket has left its group and is empty, and no other error.
 func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, error) {
 	for {
 		n, err := rx.sock.ReadBatch(slab, rx.pkts[:min(len(packets), len(rx.pkts))])
 		if err != nil {
-			if err := rx.pause(err); err != nil {
-				return 0, err
+			if rx.over(err) {
+				return 0, net.ErrClosed
 			}
 			continue
 		}
@@ -102,11 +104,23 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 	return out
 }
 
-// pause waits after a failed read, longer the more of them there were in a row,
-// or returns net.ErrClosed.
-func (rx *receiver) pause(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return net.ErrClosed
+// over reports whether a failed read was the last one. If it was not, it waits
+// before the next one, longer the more of them there were in a row.
+func (rx *receiver) over(err error) bool {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return true
+	case errors.Is(err, io.EOF):
+		rx.bind.leave(rx.sock)
+		return true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// Close wakes the receive functions of sockets that stay open. What they
+		// did not read stays in the socket for those that come next.
+		select {
+		case <-rx.ended:
+			return true
+		default:
+		}
 	}
 	n := rx.bind.rx.errors.Add(1)
 	if n == 1 || n%100 == 0 {
@@ -115,9 +129,9 @@ func (rx *receiver) pause(err error) error {
 	t := time.NewTimer(min(maxReadPause, minReadPause<<min(n, 8)))
 	defer t.Stop()
 	select {
-	case <-rx.closed:
-		return net.ErrClosed
+	case <-rx.ended:
+		return true
 	case <-t.C:
-		return nil
+		return false
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // maxRemotes bounds the table of a receive function. Peers that are heard
 // through it are found by one map lookup; a flood of spoofed sources costs one
-// entry each and evicts at random, at about 300 bytes an entry, 5 MiB in all.
+// entry each and evicts at random, at about 300 bytes an entry, 5 MiB a socket.
 const maxRemotes = 1 << 14
 
 type remoteKey struct {

@@ -79,7 +79,7 @@ func (b *Bind) reachable(addrs []netip.Addr) []netip.Addr {
 			open = b.on[0].IsValid()
 		}
 		if s != nil {
-			open = s.to(a) != nil
+			open = len(s.to(a)) > 0
 		}
 		if open {
 			out = append(out, a)

@@ -68,11 +68,11 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		e.sendErrs.noAddress.Add(uint64(len(bufs)))
 		return
 	}
-	n, err := b.write(bufs, r, offset)
+	n, err := b.write(bufs, e, r, offset)
 	if err != nil && r.dst.Local().IsValid() && sourceRefused(err) {
 		r = e.dropSource(r, "refused by the kernel")
 		var m int
-		m, err = b.write(bufs[n:], r, offset)
+		m, err = b.write(bufs[n:], e, r, offset)
 		n += m
 	}
 	if n > 0 {
@@ -84,6 +84,12 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		e.tx.bytes.Add(bytes)
 	}
 	switch {
+	case err != nil && n == len(bufs):
+		// About packets held back by earlier calls: the socket counts them, and
+		// it says nothing about these.
+		if e.sendErrs.lostLate(err) {
+			b.log.Warn("packets held back for peer were lost", "peer", e, "addr", r.dst.Remote(), "err", err)
+		}
 	case err == nil:
 		if e.sendErrs.cause.Load() != 0 && e.sendErrs.cause.Swap(0) != 0 {
 			b.log.Info("sending to peer works again", "peer", e, "addr", r.dst.Remote())
@@ -98,22 +104,44 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 }
 
 // reply sends a cookie reply to where the initiation came from. It is answered
-// by nobody and counted by the socket.
+// by nobody and counted by the socket. It is not held back: whoever floods with
+// forged sources would make peers wait in turn.
 func (b *Bind) reply(bufs [][]byte, r *remote, offset int) {
-	_, _ = b.write(bufs, r, offset)
+	if s := b.socks.Load(); s != nil {
+		if members := s.to(r.dst.Remote().Addr()); len(members) > 0 {
+			_, _ = members[0].WriteBatch(bufs, offset, r.dst, 0)
+		}
+	}
 }
 
-// write sends bufs to r and returns how many left.
-func (b *Bind) write(bufs [][]byte, r *remote, offset int) (int, error) {
+// write sends bufs to r through the socket of e and returns how many were taken:
+// they left, or are held back to leave with others. An error when all were taken
+// is about packets held back before.
+func (b *Bind) write(bufs [][]byte, e *Endpoint, r *remote, offset int) (n int, err error) {
+	if len(bufs) == 0 {
+		return 0, nil
+	}
+	e.sending.Add(1) // before the sockets are loaded: see Bind.settle
+	defer e.sending.Add(-1)
 	s := b.socks.Load()
-	if s == nil {
-		return 0, net.ErrClosed
+	for s != nil {
+		members := s.to(r.dst.Remote().Addr())
+		if len(members) == 0 {
+			return n, syscall.EAFNOSUPPORT
+		}
+		m, err := members[e.socket%uint32(len(members))].Queue(bufs[n:], offset, r.dst, 0)
+		n += m
+		if err == nil || !errors.Is(err, net.ErrClosed) || n == len(bufs) {
+			return n, err
+		}
+		// Did only that socket leave? Then there are others.
+		now := b.socks.Load()
+		if now == s {
+			break
+		}
+		s = now
 	}
-	sock := s.to(r.dst.Remote().Addr())
-	if sock == nil {
-		return 0, syscall.EAFNOSUPPORT
-	}
-	return sock.WriteBatch(bufs, offset, r.dst, 0)
+	return n, net.ErrClosed
 }
 
 // sourceRefused reports whether err may mean that the source address is no

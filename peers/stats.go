@@ -6,6 +6,7 @@ package peers
 import (
 	"encoding/base64"
 	"errors"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 
@@ -25,20 +26,32 @@ type sendErrors struct {
 	closed    atomic.Uint64 // no socket of the family is open
 	refused   atomic.Uint64 // the kernel refused
 	cause     atomic.Int32  // errno of the last refusal, 0 after a success
+	late      atomic.Int32  // errno of the last loss of packets held back
 }
 
 // failed notes that n packets were refused with err, and reports whether that
 // is news.
 func (s *sendErrors) failed(n int, err error) (news bool) {
 	s.refused.Add(uint64(n))
+	return isNews(&s.cause, err)
+}
+
+// lostLate notes that packets held back were lost because of err, and reports
+// whether that is news. Nothing tells when it ends, so it is news once for each
+// cause.
+func (s *sendErrors) lostLate(err error) (news bool) { return isNews(&s.late, err) }
+
+func isNews(cause *atomic.Int32, err error) bool {
 	errno := syscall.Errno(1)
 	errors.As(err, &errno)
-	return s.cause.Swap(int32(errno)) != int32(errno)
+	return cause.Load() != int32(errno) && cause.Swap(int32(errno)) != int32(errno)
 }
 
 // EndpointStats are the counters of one peer.
 type EndpointStats struct {
-	// TxPackets and TxBytes count WireGuard messages that left, by UDP payload.
+	// TxPackets and TxBytes count WireGuard messages that left, by UDP payload;
+	// with batching.Options.FlushTimeout those that wait for others included. The
+	// socket counts those of them that were lost.
 	TxPackets, TxBytes uint64
 	// Roams counts moves to another address, the first included.
 	Roams uint64
@@ -71,14 +84,33 @@ type Stats struct {
 	RxDropped map[string]uint64
 	// RxErrors counts failed reads of a socket.
 	RxErrors uint64
-	// Sockets holds one entry for each open socket.
+	// Groups holds one entry for each address family that is open.
+	Groups []GroupStats
+	// Sockets holds one entry for each open socket, by family and index.
 	Sockets []SocketStats
+}
+
+// GroupStats says how many sockets of a family there are.
+type GroupStats struct {
+	// Network is "udp4" or "udp6".
+	Network string
+	// Asked is how many sockets there should be, Got how many there are: fewer
+	// where the kernel does not share ports or has no descriptors left.
+	Asked, Got int
 }
 
 // SocketStats are the counters of one open socket.
 type SocketStats struct {
 	// Network is "udp4" or "udp6".
 	Network string
+	// Index tells the sockets of one family apart, from 0.
+	Index int
+	// Local is the address that the socket is bound to.
+	Local netip.AddrPort
+	// GSO and GRO tell whether segmented messages are sent and received, Reasons
+	// why not.
+	GSO, GRO bool
+	Reasons  []string
 	batching.Stats
 }
 
@@ -94,13 +126,29 @@ func (b *Bind) Stats() Stats {
 		s.RxDropped[dropReasonNames[r]] = b.rx.dropped[r].Load()
 	}
 	if socks := b.socks.Load(); socks != nil {
-		for _, sock := range socks.all() {
-			if c, ok := sock.socket.(interface{ Stats() batching.Stats }); ok {
-				s.Sockets = append(s.Sockets, SocketStats{Network: sock.network, Stats: c.Stats()})
-			}
-		}
+		s.addSockets("udp4", socks.asked, socks.v4)
+		s.addSockets("udp6", socks.asked, socks.v6)
 	}
 	return s
+}
+
+func (s *Stats) addSockets(network string, asked int, members []socket) {
+	if len(members) == 0 {
+		return
+	}
+	s.Groups = append(s.Groups, GroupStats{Network: network, Asked: asked, Got: len(members)})
+	for i, m := range members {
+		out := SocketStats{Network: network, Index: i, Local: m.LocalAddr()}
+		if c, ok := m.(interface{ Stats() batching.Stats }); ok {
+			out.Stats = c.Stats()
+		}
+		if c, ok := m.(interface {
+			Capabilities() (gso, gro bool, reasons []string)
+		}); ok {
+			out.GSO, out.GRO, out.Reasons = c.Capabilities()
+		}
+		s.Sockets = append(s.Sockets, out)
+	}
 }
 
 // rxCounters count what arrived, over all receive functions of a Bind.
