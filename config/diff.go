@@ -89,7 +89,11 @@ func (c InterfaceChanges) Names() []string {
 
 // RouterChanges says which fields of [Router] differ.
 type RouterChanges struct {
-	Mode, Queues, GSO, GRO, ReceiveBuffer, SendBuffer, ControlSocket, LogLevel bool
+	Mode, Queues                                bool
+	Sockets, GSO, GRO                           bool
+	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
+	FlushTimeout, ReceiveBuffer, SendBuffer     bool
+	ControlSocket, LogLevel                     bool
 }
 
 // Names returns the names of the fields that differ.
@@ -97,8 +101,14 @@ func (c RouterChanges) Names() []string {
 	return named([]change{
 		{"Mode", c.Mode},
 		{"Queues", c.Queues},
+		{"Sockets", c.Sockets},
 		{"GSO", c.GSO},
 		{"GRO", c.GRO},
+		{"GSOSegments", c.GSOSegments},
+		{"GSOBytes", c.GSOBytes},
+		{"GSOSentinel", c.GSOSentinel},
+		{"GROSlot", c.GROSlot},
+		{"FlushTimeout", c.FlushTimeout},
 		{"ReceiveBuffer", c.ReceiveBuffer},
 		{"SendBuffer", c.SendBuffer},
 		{"ControlSocket", c.ControlSocket},
@@ -220,8 +230,14 @@ func diffRouter(old, new *Router) RouterChanges {
 	return RouterChanges{
 		Mode:          old.Mode != new.Mode,
 		Queues:        old.Queues != new.Queues,
+		Sockets:       old.Sockets != new.Sockets,
 		GSO:           old.GSO != new.GSO,
 		GRO:           old.GRO != new.GRO,
+		GSOSegments:   old.GSOSegments != new.GSOSegments,
+		GSOBytes:      old.GSOBytes != new.GSOBytes,
+		GSOSentinel:   old.GSOSentinel != new.GSOSentinel,
+		GROSlot:       old.GROSlot != new.GROSlot,
+		FlushTimeout:  old.FlushTimeout != new.FlushTimeout,
 		ReceiveBuffer: old.ReceiveBuffer != new.ReceiveBuffer,
 		SendBuffer:    old.SendBuffer != new.SendBuffer,
 		ControlSocket: old.ControlSocket != new.ControlSocket,

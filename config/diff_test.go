@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,6 +48,7 @@ func TestDiffFields(t *testing.T) {
 		reflect.TypeFor[config.Mode]():     config.ModeTUN,
 		reflect.TypeFor[config.Switch]():   config.SwitchUnset,
 		reflect.TypeFor[slog.Level]():      slog.LevelError,
+		reflect.TypeFor[time.Duration]():   7 * time.Millisecond,
 	}
 	tests := []struct {
 		section string

@@ -43,7 +43,8 @@ func FuzzValue(f *testing.F) {
 		"", "off", "auto", "true", "0", "00080", "65536", "0xCa6C", "51820 # comment", "echo '#1'; x=1 # two", "7M", "512k",
 		"10.0.0.1/24, fd00::1/64", "10.0.0.77", "10.0.0.1/255.255.254.0", "::ffff:10.0.0.0/104", "0.0.0.0/0,::/0", "10.0.0.0/24,",
 		"1.1.1.1 corp.example ~. fe80::1%eth0", "192.0.2.1:51820", "[2001:DB8::1]:51820", "2001:db8::1:51820", "[fe80::1%a]b]:1",
-		"vpn.b\u00fccher.example:1", "localhost.:1", "/run/my router.sock", "netstack", "debug", testPrivate, testPublic,
+		"vpn.b\u00fccher.example:1", "localhost.:1", "/run/my router.sock", "netstack", "debug",
+		"16", "64K", "65535", "50us", "1.5ms", "1s", "250.001\u00b5s", "-1ms", "1e3us", testPrivate, testPublic,
 	}
 	for section, keys := range config.KnownKeys() {
 		for _, key := range keys {

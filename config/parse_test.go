@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +162,24 @@ func TestRouterKeys(t *testing.T) {
 		{"switches", "GSO = on\nGRO = off", config.Router{GSO: config.SwitchOn, GRO: config.SwitchOff}},
 		{"buffers", "ReceiveBuffer = 4096\nSendBuffer = 7m", config.Router{ReceiveBuffer: 4096, SendBuffer: 7 << 20}},
 		{"buffers large", "ReceiveBuffer = 512K\nSendBuffer = 1024M", config.Router{ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30}},
+		{"sockets", "Sockets = 1", config.Router{Sockets: 1}},
+		{"sockets most", "Sockets = 16", config.Router{Sockets: 16}},
+		{"segments", "GSOSegments = 1", config.Router{GSOSegments: 1}},
+		{"segments most", "GSOSegments = 64", config.Router{GSOSegments: 64}},
+		{"bytes", "GSOBytes = 1", config.Router{GSOBytes: 1}},
+		{"bytes most", "GSOBytes = 65535", config.Router{GSOBytes: 65535}},
+		{"bytes more than UDP carries", "GSOBytes = 1M", config.Router{GSOBytes: 1 << 20}},
+		{"sentinel", "GSOSentinel = On", config.Router{GSOSentinel: config.SwitchOn}},
+		{"sentinel off", "GSOSentinel = off", config.Router{GSOSentinel: config.SwitchOff}},
+		{"sentinel auto", "GSOSentinel = on\nGSOSentinel = Auto", config.Router{}},
+		{"slot", "GROSlot = 2k", config.Router{GROSlot: 2048}},
+		{"slot largest", "GROSlot = 64K", config.Router{GROSlot: 65536}},
+		{"slot auto", "GROSlot = 4K\nGROSlot = AUTO", config.Router{}},
+		{"flush", "FlushTimeout = 50us", config.Router{FlushTimeout: 50 * time.Microsecond}},
+		{"flush spaced", "FlushTimeout = 1.5 MS", config.Router{FlushTimeout: 1500 * time.Microsecond}},
+		{"flush longest", "FlushTimeout = 1s", config.Router{FlushTimeout: time.Second}},
+		{"flush off", "FlushTimeout = 1ms\nFlushTimeout = Off", config.Router{}},
+		{"flush zero", "FlushTimeout = 0", config.Router{}},
 		{"socket", "ControlSocket = /run/my router.sock", config.Router{ControlSocket: "/run/my router.sock"}},
 		{"socket off", "ControlSocket = OFF", config.Router{ControlSocket: config.ControlSocketOff}},
 		{"level debug", "LogLevel = debug", config.Router{LogLevel: slog.LevelDebug, LogLevelSet: true}},

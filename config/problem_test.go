@@ -112,6 +112,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		"in a peer":              "[Peer]\nEndpoint = %s:51820\nAllowedIPs = %s,10.0.0.0/99\nPersistentKeepalive = %s",
 		"as port":                "[Peer]\nEndpoint = localhost:%s",
 		"in the router":          "[Router]\nMode = %s\nQueues = %s\nGSO = %s\nReceiveBuffer = %s\nControlSocket = %s\nLogLevel = %s",
+		"on the sockets":         "[Router]\nSockets = %s\nGSOSegments = %s\nGSOBytes = %s\nGSOSentinel = %s\nGROSlot = %s\nFlushTimeout = %s",
 		"in the wrong section":   "[Peer]\nPrivateKey = %s",
 		"outside of any section": "PrivateKey = %s\n%s\n",
 	}

@@ -6,16 +6,38 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Router is the [Router] section: what WireGuard's own tools do not know.
 type Router struct {
-	Mode   Mode   // where packets of the host come from
-	Queues int    // TUN queues, 1 to 256; 0 is the default, one
-	GSO    Switch // segmentation offload on the UDP sockets
-	GRO    Switch // receive offload on the UDP sockets
+	Mode   Mode // where packets of the host come from
+	Queues int  // TUN queues, 1 to 256; 0 is the default, one
+
+	// Sockets is how many UDP sockets each address family has, 1 to 16; 0 is the
+	// default, one per CPU and at most 4.
+	Sockets int
+
+	GSO Switch // segmentation offload on the UDP sockets
+	GRO Switch // receive offload on the UDP sockets
+
+	// GSOSegments and GSOBytes bound what is sent as one segmented message: 1 to
+	// 64 packets, where 0 is 64 and 1 segments nothing; bytes up to 1 GiB, of
+	// which UDP carries 65,507 over IPv4 and 65,527 over IPv6, as does 0.
+	GSOSegments int
+	GSOBytes    int
+	// GSOSentinel ends segmented messages with a packet of one byte, for kernels
+	// that corrupt them otherwise; unset asks the kernel.
+	GSOSentinel Switch
+	// GROSlot is the size of the slots that messages are received into, 2 KiB to
+	// 64 KiB; 0 follows the traffic.
+	GROSlot int
+	// FlushTimeout is how long a packet may be held back for others, 50 µs to 1 s;
+	// 0 is not at all.
+	FlushTimeout time.Duration
 
 	// ReceiveBuffer and SendBuffer are the sizes of the UDP socket buffers in
 	// bytes, 4 KiB to 1 GiB; 0 is the default of the sockets.
@@ -83,28 +105,19 @@ func (s Switch) String() string {
 const (
 	// maxQueues is what a Linux TUN takes (MAX_TAP_QUEUES, drivers/net/tun.c, 6.12).
 	maxQueues = 256
-	// minBuffer is one page: below it a socket cannot hold a full-size datagram
-	// with the kernel's bookkeeping.
-	minBuffer = 4 << 10
-	// maxBuffer is the largest power of two that SO_RCVBUF, an int that the
-	// kernel doubles, can state.
-	maxBuffer = 1 << 30
 	// maxSocketPath is what sun_path holds on Linux, less the final zero.
 	maxSocketPath = 107
 )
 
 // routerKeys are the keys of [Router], in the order in which they are written.
 func routerKeys() []key {
-	return []key{
+	return slices.Concat([]key{
 		{name: "Mode", set: setMode, spaced: true},
 		{name: "Queues", set: setQueues, spaced: true},
-		setSwitch("GSO", func(r *Router) *Switch { return &r.GSO }),
-		setSwitch("GRO", func(r *Router) *Switch { return &r.GRO }),
-		setBuffer("ReceiveBuffer", func(r *Router) *int { return &r.ReceiveBuffer }),
-		setBuffer("SendBuffer", func(r *Router) *int { return &r.SendBuffer }),
+	}, socketKeys(), []key{
 		{name: "ControlSocket", set: setControlSocket, spaced: true},
 		{name: "LogLevel", set: setLogLevel, spaced: true},
-	}
+	})
 }
 
 func setMode(e *entry) {
@@ -118,27 +131,6 @@ func setQueues(e *entry) {
 	if n, ok := e.number(1, maxQueues, "a number of queues", hint); ok {
 		e.cfg.Router.Queues = int(n)
 	}
-}
-
-// setSwitch is a key whose value is on or off.
-func setSwitch(name string, field func(*Router) *Switch) key {
-	return key{name: name, spaced: true, set: func(e *entry) {
-		if n, ok := e.choice("on", "off"); ok {
-			*field(&e.cfg.Router) = SwitchOn + Switch(n)
-		}
-	}}
-}
-
-// setBuffer is a key whose value is the size of a socket buffer.
-func setBuffer(name string, field func(*Router) *int) key {
-	return key{name: name, spaced: true, set: func(e *entry) {
-		n, ok := parseSize(e.value)
-		if !ok || n < minBuffer || n > maxBuffer {
-			e.wrong("write a number of bytes from 4K to 1024M, for example 7M", "%s is not a buffer size", show(e.value))
-			return
-		}
-		*field(&e.cfg.Router) = int(n)
-	}}
 }
 
 func setControlSocket(e *entry) {

@@ -132,23 +132,46 @@ func (d *document) writeRouter(r *Router) {
 	if r.Queues != 0 {
 		d.line("Queues", r.Queues)
 	}
+	d.writeSockets(r)
+	if r.ControlSocket != "" {
+		d.line("ControlSocket", r.ControlSocket)
+	}
+	if r.LogLevelSet {
+		d.line("LogLevel", strings.ToLower(r.LogLevel.String()))
+	}
+}
+
+// writeSockets writes the keys about the UDP sockets that are not at their default.
+func (d *document) writeSockets(r *Router) {
+	if r.Sockets != 0 {
+		d.line("Sockets", r.Sockets)
+	}
 	if r.GSO != SwitchUnset {
 		d.line("GSO", r.GSO)
 	}
 	if r.GRO != SwitchUnset {
 		d.line("GRO", r.GRO)
 	}
+	if r.GSOSegments != 0 {
+		d.line("GSOSegments", r.GSOSegments)
+	}
+	if r.GSOBytes != 0 {
+		d.line("GSOBytes", formatSize(r.GSOBytes))
+	}
+	if r.GSOSentinel != SwitchUnset {
+		d.line("GSOSentinel", r.GSOSentinel)
+	}
+	if r.GROSlot != 0 {
+		d.line("GROSlot", formatSize(r.GROSlot))
+	}
+	if r.FlushTimeout != 0 {
+		d.line("FlushTimeout", formatDuration(r.FlushTimeout))
+	}
 	if r.ReceiveBuffer != 0 {
 		d.line("ReceiveBuffer", formatSize(r.ReceiveBuffer))
 	}
 	if r.SendBuffer != 0 {
 		d.line("SendBuffer", formatSize(r.SendBuffer))
-	}
-	if r.ControlSocket != "" {
-		d.line("ControlSocket", r.ControlSocket)
-	}
-	if r.LogLevelSet {
-		d.line("LogLevel", strings.ToLower(r.LogLevel.String()))
 	}
 }
 
