@@ -45,7 +45,8 @@ type Engine struct {
 	private peers.Key
 	public  peers.Key
 	mark    uint32
-	port    uint16 // as asked for: 0 means any
+	port    uint16         // as asked for: 0 means any
+	sockets socketSettings // what the Bind was told last; zero when that failed
 	host    *hostState
 
 	closeOnce sync.Once
@@ -76,12 +77,8 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	if err := e.openControl(); err != nil {
 		return nil, err
 	}
-	e.bind = peers.NewBind(&peers.Options{
-		Logger:   e.log,
-		Socket:   socketOptions(&cfg.Router, e.log),
-		ListenOn: e.opts.ListenOn,
-		Lookup:   e.opts.Lookup,
-	})
+	e.sockets = e.socketSettings(&cfg.Router)
+	e.bind = peers.NewBind(e.bindOptions(e.sockets))
 	e.dev = device.NewDevice(e.tun, e.bind, deviceLogger(e.log), deviceOptions()...)
 	if err := e.start(); err != nil {
 		return nil, err
@@ -253,17 +250,6 @@ func (e *Engine) openControl() error {
 		return fmt.Errorf("open control socket: %w", err)
 	}
 	return nil
-}
-
-// socketOptions says how the UDP sockets are opened.
-func socketOptions(r *config.Router, log *slog.Logger) batching.Options {
-	return batching.Options{
-		Logger:        log,
-		DisableGSO:    r.GSO == config.SwitchOff,
-		DisableGRO:    r.GRO == config.SwitchOff,
-		ReceiveBuffer: r.ReceiveBuffer,
-		SendBuffer:    r.SendBuffer,
-	}
 }
 
 // handler serves the control socket.

@@ -55,6 +55,9 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.applyLocked(requestFor(ch, cfg)); err != nil {
 		return err
 	}
+	if err := e.updateSocketsLocked(&cfg.Router); err != nil {
+		return err
+	}
 	var moved []config.Peer
 	moved = append(moved, ch.Added...)
 	for _, c := range ch.Changed {
@@ -79,11 +82,12 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	return nil
 }
 
-// fixed returns an error that names what cannot change while the router runs.
+// fixed returns an error that names what cannot change while the router runs. All
+// else in [Router] is about the UDP sockets, or the log level, which the caller's
+// logger sees to.
 func fixed(ch *config.RouterChanges) error {
-	live := *ch
-	live.LogLevel = false // the caller's logger sees to it
-	names := live.Names()
+	cannot := config.RouterChanges{Mode: ch.Mode, Queues: ch.Queues, ControlSocket: ch.ControlSocket}
+	names := cannot.Names()
 	if len(names) == 0 {
 		return nil
 	}

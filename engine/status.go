@@ -12,11 +12,22 @@ import (
 
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
-// handshake and what was transferred. Secret keys are included.
+// handshake and what was transferred. Secret keys are included. [SocketGroups]
+// reads the UDP sockets from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.statusLocked()
+	d, err := e.statusLocked()
+	if err != nil {
+		return nil, err
+	}
+	stats := e.bind.Stats()
+	lines, err := socketLines(&stats)
+	if err != nil {
+		return nil, fmt.Errorf("describe the sockets: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
+	return d, nil
 }
 
 func (e *Engine) statusLocked() (*uapi.Device, error) {

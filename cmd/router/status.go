@@ -28,13 +28,13 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show running routers",
-		Long: `Show a running router, or all of them: addresses, handshakes and traffic of their
-peers, the most recently heard first. Other userspace WireGuard programs are
-shown too.
+		Long: `Show a running router, or all of them: their UDP sockets, and addresses, handshakes
+and traffic of their peers, the most recently heard first. Other userspace
+WireGuard programs are shown too.
 
 NAME is the interface, or the path of a control socket. The form of --json is
-that of the wg-json script of wireguard-tools; what is zero or unknown is left
-out.`,
+that of the wg-json script of wireguard-tools, and the sockets; what is zero or
+unknown is left out.`,
 		Example: `  router status
   router status wg0 --json | jq '.wg0.peers | keys'`,
 		Args:              argCount(0, 1, "at most one NAME"),

@@ -34,6 +34,14 @@ func testDevice(t *testing.T) *uapi.Device {
 	now := time.Now()
 	return &uapi.Device{
 		PrivateKey: mustKey(t, "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="), ListenPort: 51820, FwMark: 0xca6c,
+		Extra: []uapi.KeyValue{
+			{Key: "tunrouter_sockets", Value: `{"network":"udp4","asked":2,"sockets":[` +
+				`{"address":"0.0.0.0:51820","gso":true,"gro":true},{"address":"0.0.0.0:51820","gso":true,"gro":true}]}`},
+			{Key: "tunrouter_sockets", Value: `{"network":"udp6","asked":2,"sockets":[` +
+				`{"address":"[::]:51820","gso":true,"gro":false,"reasons":["gro: switched off","receive buffer: small"]}]}`},
+			{Key: "tunrouter_sockets", Value: "not JSON"},
+			{Key: "of_another_program", Value: "7"},
+		},
 		Peers: []uapi.Peer{
 			{PublicKey: mustKey(t, "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=")},
 			{
@@ -93,6 +101,8 @@ const statusText = `interface: wg0
   private key: (hidden)
   listening port: 51820
   fwmark: 0xca6c
+  udp4 sockets: 2, 0.0.0.0:51820, gso on, gro on
+  udp6 sockets: 1 of 2 asked for, [::]:51820, gso on, gro off (gro: switched off; receive buffer: small)
 
 peer: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
   preshared key: (hidden)
@@ -147,6 +157,39 @@ func TestStatusJSON(t *testing.T) {
 		"publicKey": "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
 		"listenPort": 51820,
 		"fwmark": 51820,
+		"sockets": [
+			{
+				"network": "udp4",
+				"asked": 2,
+				"sockets": [
+					{
+						"address": "0.0.0.0:51820",
+						"gso": true,
+						"gro": true
+					},
+					{
+						"address": "0.0.0.0:51820",
+						"gso": true,
+						"gro": true
+					}
+				]
+			},
+			{
+				"network": "udp6",
+				"asked": 2,
+				"sockets": [
+					{
+						"address": "[::]:51820",
+						"gso": true,
+						"gro": false,
+						"reasons": [
+							"gro: switched off",
+							"receive buffer: small"
+						]
+					}
+				]
+			}
+		],
 		"peers": {
 			"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=": {
 				"allowedIps": []

@@ -9,17 +9,19 @@ import (
 	"net/netip"
 
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/engine"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
 // A jsonDevice has the shape of contrib/json/wg-json in wireguard-tools: the
-// same names, and nothing for what is zero.
+// same names, and nothing for what is zero. Sockets are what wg does not have.
 type jsonDevice struct {
-	PrivateKey string              `json:"privateKey,omitempty"`
-	PublicKey  string              `json:"publicKey,omitempty"`
-	ListenPort uint16              `json:"listenPort,omitempty"`
-	FwMark     uint32              `json:"fwmark,omitempty"`
-	Peers      map[string]jsonPeer `json:"peers"` // by public key
+	PrivateKey string               `json:"privateKey,omitempty"`
+	PublicKey  string               `json:"publicKey,omitempty"`
+	ListenPort uint16               `json:"listenPort,omitempty"`
+	FwMark     uint32               `json:"fwmark,omitempty"`
+	Sockets    []engine.SocketGroup `json:"sockets,omitempty"`
+	Peers      map[string]jsonPeer  `json:"peers"` // by public key
 }
 
 type jsonPeer struct {
@@ -38,7 +40,8 @@ func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 	for name, d := range devices {
 		jd := jsonDevice{
 			PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
-			Peers: make(map[string]jsonPeer, len(d.Peers)),
+			Sockets: engine.SocketGroups(d),
+			Peers:   make(map[string]jsonPeer, len(d.Peers)),
 		}
 		if keys {
 			jd.PrivateKey = keyText(d.PrivateKey)

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/engine"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
-// writeText prints devices in the form of "wg show".
+// writeText prints devices in the form of "wg show", with their UDP sockets.
 func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, now time.Time) {
 	for i, name := range slices.Sorted(maps.Keys(devices)) {
 		if i > 0 {
@@ -32,10 +33,43 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 		if d.FwMark != 0 {
 			fmt.Fprintf(b, "  fwmark: %#x\n", d.FwMark)
 		}
+		for _, g := range engine.SocketGroups(d) {
+			writeSockets(b, &g)
+		}
 		for i := range d.Peers {
 			writePeer(b, &d.Peers[i], keys, now)
 		}
 	}
+}
+
+// writeSockets prints the UDP sockets of a family: one line, as they are alike as a
+// rule, and how many of those asked for there are.
+func writeSockets(b *strings.Builder, g *engine.SocketGroup) {
+	var kinds []string
+	count := make(map[string]int)
+	for i := range g.Sockets {
+		kind := socketText(&g.Sockets[i])
+		if count[kind] == 0 {
+			kinds = append(kinds, kind)
+		}
+		count[kind]++
+	}
+	for _, kind := range kinds {
+		number := fmt.Sprint(count[kind])
+		if len(g.Sockets) < g.Asked {
+			number += fmt.Sprintf(" of %d asked for", g.Asked)
+		}
+		fmt.Fprintf(b, "  %s sockets: %s, %s\n", g.Network, number, kind)
+	}
+}
+
+func socketText(s *engine.SocketInfo) string {
+	onOff := map[bool]string{true: "on", false: "off"}
+	text := fmt.Sprintf("%s, gso %s, gro %s", s.Address, onOff[s.GSO], onOff[s.GRO])
+	if len(s.Reasons) > 0 {
+		text += " (" + strings.Join(s.Reasons, "; ") + ")"
+	}
+	return text
 }
 
 func writePeer(b *strings.Builder, p *uapi.Peer, keys bool, now time.Time) {

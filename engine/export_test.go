@@ -1,0 +1,20 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package engine
+
+import (
+	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/uapi"
+)
+
+// SocketOptions returns what becomes of a [Router] section.
+func SocketOptions(r *config.Router) (o batching.Options, sockets int) {
+	s := new(Engine).socketSettings(r)
+	return s.options, s.count
+}
+
+// SocketLines is what SocketGroups reads back.
+func SocketLines(s *peers.Stats) ([]uapi.KeyValue, error) { return socketLines(s) }
