@@ -4,7 +4,7 @@
 package lab
 
 // An Implementation is a program that makes a WireGuard interface and has the
-// command line of wireguard-go.
+// command line of wireguard-go, or Nebula.
 type Implementation struct {
 	Name string
 	// Path of the program.
@@ -13,6 +13,8 @@ type Implementation struct {
 	// authenticated packets come from, and answers peers that were configured
 	// without an endpoint.
 	Learns bool
+	// Nebula is set for a program that is no WireGuard; only [StartPair] runs it.
+	Nebula *Nebula
 }
 
 // The names of the implementations, in the order in which they are shown.
@@ -21,10 +23,18 @@ const (
 	ForkName     = "fork"
 	UpstreamName = "upstream"
 	DebianName   = "debian"
+
+	// No WireGuard:
+	NebulaName        = "nebula"
+	NebulaBuffersName = "nebula-buffers" // with larger socket buffers than its default
 )
 
-// Names returns the names that [Programs.Implementation] knows.
+// Names returns the names of the WireGuard programs that
+// [Programs.Implementation] knows.
 func Names() []string { return []string{RouterName, ForkName, UpstreamName, DebianName} }
+
+// ProgramNames returns all the names that [Programs.Implementation] knows.
+func ProgramNames() []string { return append(Names(), NebulaName, NebulaBuffersName) }
 
 // Implementation returns the implementation with the name, built. The test ends
 // when there is no such, as it is missing or does not build.
@@ -43,7 +53,11 @@ func (p *Programs) Implementation(t T, name string) Implementation {
 			t.Fatalf("%s is not installed", debianPath)
 		}
 		return Implementation{Name: name, Path: path, Learns: true}
+	case NebulaName, NebulaBuffersName:
+		path, nebula := p.Nebula(t)
+		nebula.Buffers = name == NebulaBuffersName
+		return Implementation{Name: name, Path: path, Nebula: nebula}
 	}
-	t.Fatalf("no implementation %q, want one of %q", name, Names())
+	t.Fatalf("no implementation %q, want one of %q", name, ProgramNames())
 	return Implementation{}
 }

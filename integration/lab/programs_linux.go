@@ -5,6 +5,7 @@ package lab
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,28 @@ func (p *Programs) Debian() string {
 
 func (p *Programs) build(t T, name, dir, pkg string, args ...string) string {
 	t.Helper()
+	path := filepath.Join(p.Dir, name)
+	p.once(t, name, func() error {
+		args := append([]string{"build", "-o", path}, args...)
+		return p.run(dir, nil, nil, "go", append(args, pkg)...)
+	})
+	return path
+}
+
+// install builds a program at a version of its module, with the dependencies
+// that the module itself names.
+func (p *Programs) install(t T, pkg, version string) string {
+	t.Helper()
+	name := filepath.Base(pkg)
+	p.once(t, name, func() error {
+		return p.run("", []string{"GOBIN=" + p.Dir}, nil, "go", "install", "-trimpath", pkg+"@"+version)
+	})
+	return filepath.Join(p.Dir, name)
+}
+
+// once makes a program unless it was made or has failed before.
+func (p *Programs) once(t T, name string, f func() error) {
+	t.Helper()
 	p.mu.Lock()
 	if p.built == nil {
 		p.built = make(map[string]*build)
@@ -83,31 +106,26 @@ func (p *Programs) build(t T, name, dir, pkg string, args ...string) string {
 		p.built[name] = b
 	}
 	p.mu.Unlock()
-
-	path := filepath.Join(p.Dir, name)
-	b.once.Do(func() {
-		args := append([]string{"build", "-o", path}, args...)
-		b.err = p.run(dir, nil, "go", append(args, pkg)...)
-	})
+	b.once.Do(func() { b.err = f() })
 	if b.err != nil {
-		t.Fatalf("build %s: %v", pkg, b.err)
+		t.Fatalf("build %s: %v", name, b.err)
 	}
-	return path
 }
 
 // output runs a command of the go tool and returns its standard output.
 func (p *Programs) output(t T, dir, name string, args ...string) string {
 	t.Helper()
 	var out strings.Builder
-	if err := p.run(dir, &out, name, args...); err != nil {
+	if err := p.run(dir, nil, &out, name, args...); err != nil {
 		t.Fatalf("%v", err)
 	}
 	return out.String()
 }
 
-func (p *Programs) run(dir string, stdout *strings.Builder, name string, args ...string) error {
+func (p *Programs) run(dir string, env []string, stdout *strings.Builder, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if stdout != nil {

@@ -65,6 +65,28 @@ func StartTunnel(o TunnelOptions) *Tunnel {
 	return &Tunnel{A: StartDevice(o.HostA, o.A, a), B: StartDevice(o.HostB, o.B, b)}
 }
 
+// mtu returns the MTU inside the tunnel.
+func (o TunnelOptions) mtu() int {
+	if o.MTU == 0 {
+		return 1420
+	}
+	return o.MTU
+}
+
+// StartPair is [StartTunnel] for programs without a control socket too, of
+// which both ends run the same; those have IPv4 only inside the tunnel.
+func StartPair(o TunnelOptions) (a, b *Process) {
+	o.HostA.t.Helper()
+	if (o.A.Nebula == nil) != (o.B.Nebula == nil) {
+		o.HostA.t.Fatalf("%s and %s do not speak the same", o.A.Name, o.B.Name)
+	}
+	if o.A.Nebula != nil {
+		return startNebula(o)
+	}
+	t := StartTunnel(o)
+	return t.A.Process, t.B.Process
+}
+
 // CountTypes makes the host count the WireGuard messages it sends and receives
 // by type, in named counters sent1, received1, …; see [Host.NFTCounter].
 func (h *Host) CountTypes() {

@@ -4,45 +4,97 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tunrouter/tunrouter/integration/lab"
 )
 
+// asBench makes the test program the command, with the arguments that it has.
+const asBench = "TUNROUTER_TEST_AS_BENCH"
+
+func TestMain(m *testing.M) {
+	lab.Main()
+	if args := os.Getenv(asBench); args != "" {
+		os.Exit(run(strings.Fields(args), os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
 func TestParse(t *testing.T) {
-	o, err := parse([]string{"-impl", "fork,router", "-only", "udp", "-runs", "3", "-seconds", "2"}, io.Discard)
-	if err != nil || len(o.impls) != 2 || o.impls[1] != "router" || len(o.only) != 1 || o.runs != 3 || o.duration != 2*time.Second {
+	o, err := parse([]string{"-impl", "fork,router,old=/bin/true", "-only", "hub64,latency,tcp", "-runs", "3", "-seconds", "2"}, io.Discard)
+	if err != nil || !slices.Equal(o.impls, []string{"fork", "router", "old"}) || o.paths["old"] != "/bin/true" || len(o.paths) != 1 ||
+		o.runs != 3 || o.duration != 2*time.Second || o.trial != time.Second {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	for _, args := range [][]string{{"-impl", "nobody"}, {"-only", "beauty"}, {"-runs", "0"}, {"-seconds", "26"}, {"stray"}} {
+	if got := names(o.works); got != "tcp1 tcp4 tcp32 latency hub64" {
+		t.Errorf("works %s", got)
+	}
+	o, err = parse([]string{"-size", "300", "-only", "udp", "-quick", "-svg", "x"}, io.Discard)
+	if err != nil || names(o.works) != "udp300x1 udp300x16" || o.runs != 1 || o.duration != time.Second || o.svg != "x" || !slices.Equal(o.impls, lab.ProgramNames()) {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4 || o.json != "" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	for _, test := range []struct {
+		args []string
+		json string
+	}{
+		{[]string{"-json"}, "-"}, {[]string{"-json", "-v"}, "-"}, {[]string{"-json", "-"}, "-"},
+		{[]string{"-json", "file", "-v"}, "file"}, {[]string{"-v", "-json=file"}, "file"},
+	} {
+		if o, err := parse(test.args, io.Discard); err != nil || o.json != test.json {
+			t.Errorf("%q: %q, %v", test.args, o.json, err)
+		}
+	}
+	for _, args := range [][]string{
+		{"-impl", "nobody"}, {"-impl", "fork,fork"}, {"-impl", "fork=/x"}, {"-impl", "x="}, {"-impl", "=/x"},
+		{"-only", "beauty"}, {"-only", ""}, {"-runs", "0"}, {"-seconds", "26"}, {"-seconds", "0"}, {"stray"},
+		{"-size", "7"}, {"-size", "1473"}, {"-hubrate", "99"}, {"-udprate", "0"},
+	} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%q is accepted", args)
 		}
 	}
+	if _, err := parse([]string{"-only", "beauty"}, io.Discard); err == nil || !strings.Contains(err.Error(), "hub64-host") {
+		t.Errorf("the error names no works: %v", err)
+	}
 }
 
-func TestTable(t *testing.T) {
-	results := []result{
-		{Figure: figureTCP, Impl: "fork", Value: 3}, {Figure: figureTCP, Impl: "router", Value: 2.9},
-		{Figure: figureTCP, Impl: "fork", Value: 2}, {Figure: figureTCP, Impl: "router", Value: 3.1},
-		{Figure: figureTCP, Impl: "fork", Value: 1}, {Figure: figureUDP, Impl: "router", Value: 100, Note: senderLimited},
+func names(works []work) string {
+	var all []string
+	for _, w := range works {
+		all = append(all, w.name)
 	}
-	var b bytes.Buffer
-	if err := writeTable(&b, machine{Date: "2026-01-02", Command: "go run"}, []string{"router", "fork"}, results); err != nil {
-		t.Fatal(err)
+	return strings.Join(all, " ")
+}
+
+// TestMeasureAll proves that what fails is recorded and does not end the rest.
+func TestMeasureAll(t *testing.T) {
+	o := options{
+		impls: []string{"good", "bad"}, paths: map[string]string{"good": "/bin/true", "bad": "/bin/false"}, runs: 2,
+		works: []work{{name: "w", measure: func(s *scope, _ options, im lab.Implementation) []result {
+			if im.Name == "bad" {
+				s.Fatalf("no luck with %s", im.Path)
+			}
+			return []result{{Figure: "f", Value: 7}}
+		}}},
 	}
-	for _, want := range []string{
-		"| " + figureTCP + " | router | 3.00 | 2.90 | 3.10 | 1.50 |\n",
-		"| " + figureTCP + " | fork | 2.00 | 1.00 | 3.00 | 1.00 |\n",
-		"| " + figureUDP + " | router | 100.00* | 100.00 | 100.00 | — |\n",
-		"2026-01-02", "go run", "the sender was at its limit",
-	} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %q in:\n%s", want, b.String())
-		}
+	c := new(collector)
+	measureAll(o, t.TempDir(), newProgress(io.Discard, 4), c)
+	var got []string
+	for _, r := range c.all() {
+		got = append(got, r.Work+" "+r.Impl+" "+r.Figure+" "+r.Error)
+	}
+	want := []string{"w good f ", "w bad  w, bad, run 1 of 2: no luck with /bin/false", "w good f ", "w bad  w, bad, run 2 of 2: no luck with /bin/false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
@@ -53,7 +105,8 @@ func TestScope(t *testing.T) {
 		s.Cleanup(func() { order = append(order, "first") })
 		s.Cleanup(func() { s.Errorf("late") })
 		s.Cleanup(func() { order = append(order, "last") })
-		s.Fatalf("reason %d", 7)
+		s.check(nil)
+		s.check(errors.New("reason 7"))
 		order = append(order, "not reached")
 	})
 	if err == nil || !strings.Contains(err.Error(), "run: reason 7") || !strings.Contains(err.Error(), "run: late") {

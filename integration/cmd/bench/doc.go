@@ -1,27 +1,74 @@
 // Copyright (c) 2026 The tunrouter authors
 // SPDX-License-Identifier: MIT
 
-// Command bench measures the router and other WireGuard programs side by side,
-// between two network namespaces over a veth pair (MTU 1500, tunnel MTU 1420),
-// both ends of the tunnel the same program:
+// Command bench measures the router and other tunnel programs side by side, in
+// network namespaces connected by a veth pair (MTU 1500, tunnel MTU 1420):
 //
-//	go run ./cmd/bench                      # everything, about 15 minutes
-//	go run ./cmd/bench -impl router,fork -only tcp -runs 5
+//	go run ./cmd/bench                      # everything, some hours
+//	go run ./cmd/bench -impl router,fork -only tcp1,hub -runs 5
+//	go run ./cmd/bench -impl old=/tmp/router,router -only udp200x16 -v
+//	go run ./cmd/bench -quick               # each once, shortly: to see that it works
+//
+// The programs are built from their modules: the router; fork, Tailscale's
+// wireguard-go at the version that the router is built on; upstream,
+// golang.zx2c4.com/wireguard; nebula, github.com/slackhq/nebula, which is no
+// WireGuard, as it is by default and with larger socket buffers; debian is the
+// distribution's wireguard-go. NAME=PATH adds a program that exists, such as
+// another version of the router.
 //
 // The runs are interleaved: one of each program, then the next of each, so that
 // a slow phase of the machine falls on all. Every run gets fresh processes and
-// namespaces. The table has the median of the runs, the least and the most, and
-// the ratio of the median to that of the fork.
+// namespaces. For each work there is a table with the median of the runs, the
+// least, the most, and the ratio of the median to that of the fork; -json writes
+// every value, -svg a chart of the main ones. A run that fails becomes a row
+// with the reason, and the rest goes on; the exit code is then 1. An interrupt
+// prints what there is so far, and ends with code 130.
 //
-//	tcp      iperf3, one TCP stream, received Gbit/s
-//	udp      UDP with 200 bytes of payload from a paced sender: the highest rate
-//	         with less than 1 % loss, bisected in trials of one second
+// # Works
+//
+// -only takes their names and the names of groups. Except in hub both ends of
+// the tunnel run the same program.
+//
+//	tcp      tcp1 tcp4 tcp32: iperf3 with so many streams, one way and then
+//	         the other, received Gbit/s
+//	udp      udp64x1 … udp1400x16: UDP with so many bytes of payload and so
+//	         many flows, one way. 1400 do not fit the MTU of the tunnel: the
+//	         kernel makes two fragments of each packet
 //	latency  UDP request and response of 64 bytes on an idle tunnel: round trip
 //	         time, median and 99th percentile
+//	hub      hub16 hub64: so many peers behind one process, each of which
+//	         sends packets of 200 bytes to the next, so that the hub's kernel
+//	         forwards them and they pass the TUN device twice.
+//	         hub16-host hub64-host: to a socket in the hub's namespace.
+//	         Programs that do not speak WireGuard are left out
 //
-// The sender of udp sends a burst every 0.5 ms with sendmmsg, without
-// segmentation offload. A trial in which it could not keep its pace does not
-// count; a rate that was found with the sender at its limit is marked with *.
+// The sender of udp and hub sends a burst every 0.5 ms without segmentation
+// offload, its flows or peers in turn, packet by packet. The peers of hub are the
+// same for every program: sockets in a second namespace, one for each peer, whose
+// packets this process seals and opens itself, with keys from a real handshake;
+// every byte that arrives is compared.
 //
-// It needs root, the go tool and iperf3.
+// # Figures
+//
+// The highest rate is the most packets/s of all flows together with less than
+// 1 % lost, bisected in trials of one second to 3 %. Lossy trials in which the
+// sender did not keep its pace do not count; a rate that was given up because
+// there were only such is marked with *. What was lost and reordered, within its
+// flow, stands below it.
+//
+// CPU time is user and system time of the tunnel's processes, for udp and hub at
+// one rate for all (-udprate, -hubrate), which the slowest program must carry:
+// where it did not, the figure is marked with †. It counts packets that arrived
+// and bytes that TCP delivered. The kernel charges its own work to whoever runs:
+// a program that sends pays for the way over the veth pair into the receiving
+// socket, and the load generator for that into the program's socket; what
+// ksoftirqd does is charged to no program. This is so for all of them.
+//
+// Peak memory is the most that was resident (VmHWM), at the end of the work.
+//
+// The load generator, iperf3 included, shares the machine's processors with what
+// it measures, and goes first. With few processors the highest rate is that of
+// all together; ratios say more than values, and other load falls on both.
+//
+// It needs root, the go tool, ip, ping, ss and iperf3.
 package main

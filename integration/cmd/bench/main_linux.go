@@ -4,60 +4,20 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
+	"golang.org/x/sys/unix"
 )
 
 func main() {
 	lab.Main()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// options are the command line.
-type options struct {
-	impls, only []string
-	runs        int
-	duration    time.Duration
-	size        int
-	json        bool
-	verbose     bool
-}
-
-func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
-	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	impl := fs.String("impl", strings.Join(lab.Names(), ","), "programs to measure")
-	only := fs.String("only", strings.Join(measurements, ","), "what to measure")
-	seconds := fs.Int("seconds", 5, "length of a tcp or latency run, at most 25")
-	fs.IntVar(&o.runs, "runs", 5, "runs of each program")
-	fs.IntVar(&o.size, "size", 200, "bytes of payload of a udp packet")
-	fs.BoolVar(&o.json, "json", false, "print every result as JSON instead of a table")
-	fs.BoolVar(&o.verbose, "v", false, "print every udp trial to standard error")
-	if err := fs.Parse(args); err != nil {
-		return o, err
-	}
-	o.impls, o.only = strings.Split(*impl, ","), strings.Split(*only, ",")
-	o.duration = time.Duration(*seconds) * time.Second
-	for _, list := range []struct{ got, known []string }{{o.impls, lab.Names()}, {o.only, measurements}} {
-		for _, name := range list.got {
-			if !slices.Contains(list.known, name) {
-				return o, fmt.Errorf("%q is none of %s", name, strings.Join(list.known, ", "))
-			}
-		}
-	}
-	if o.runs < 1 || *seconds < 1 || *seconds > 25 || fs.NArg() > 0 {
-		return o, fmt.Errorf("want at least one run, 1 to 25 seconds and no other arguments")
-	}
-	return o, nil
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -75,25 +35,72 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(stop)
 
-	results, err := measureAll(o, dir, stderr)
-	if err != nil {
+	m := describeMachine(args)
+	p := newProgress(stderr, len(o.works)*len(o.impls)*o.runs)
+	c := new(collector)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		measureAll(o, dir, p, c)
+	}()
+	select {
+	case <-finished:
+	case <-stop:
+		// The hosts, and all that runs in them, end with this process.
+		m.Stopped = true
+	}
+	p.end()
+	m.LoadEnd = loadAverage()
+	results := c.all()
+	if err := write(o, m, results, stdout); err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
-	if o.json {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "\t")
-		err = enc.Encode(struct {
-			Machine machine  `json:"machine"`
-			Results []result `json:"results"`
-		}{describeMachine(args), results})
-	} else {
-		err = writeTable(stdout, describeMachine(args), o.impls, results)
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
+	switch {
+	case m.Stopped:
+		fmt.Fprintln(stderr, "bench: stopped before the end")
+		return 130
+	case slices.ContainsFunc(results, func(r result) bool { return r.Error != "" && r.Error != errNotWireGuard.Error() }):
+		fmt.Fprintln(stderr, "bench: some runs failed, see the table")
 		return 1
 	}
 	return 0
+}
+
+// write writes what was asked for.
+func write(o options, m machine, results []result, stdout io.Writer) error {
+	if o.json == "-" {
+		if err := writeJSON(stdout, m, results); err != nil {
+			return err
+		}
+	} else if err := writeTable(stdout, m, o.works, o.impls, results); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{o.json, func(w io.Writer) error { return writeJSON(w, m, results) }},
+		{o.svg, func(w io.Writer) error { return writeSVG(w, m, o.works, o.impls, results) }},
+	} {
+		if f.name == "" || f.name == "-" {
+			continue
+		}
+		file, err := os.Create(f.name)
+		if err != nil {
+			return err
+		}
+		if err := f.write(file); err != nil {
+			file.Close()
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

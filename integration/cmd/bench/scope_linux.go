@@ -62,6 +62,13 @@ func (s *scope) Fatalf(format string, args ...any) {
 	panic(failure{fmt.Errorf("%s: %s", s.name, fmt.Sprintf(format, args...))})
 }
 
+// check ends the run when there is an error.
+func (s *scope) check(err error) {
+	if err != nil {
+		s.Fatalf("%v", err)
+	}
+}
+
 func (s *scope) TempDir() string {
 	dir, err := os.MkdirTemp(s.dir, "run-")
 	if err != nil {

@@ -3,7 +3,9 @@
 
 // Package traffic sends real traffic between hosts of the lab and checks what
 // arrives: TCP whose every byte is compared, UDP whose every packet is
-// accounted for, ping and iperf3.
+// accounted for, ping and iperf3. [RateMeter] and [Spokes], many peers of one
+// WireGuard program, send at a rate and say what arrived; [Search] finds the
+// highest that does.
 //
 // The sockets are in the hosts, the goroutines in this process. Functions
 // return errors and never end a test themselves, so that they can run on any

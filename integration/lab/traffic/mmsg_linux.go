@@ -4,6 +4,7 @@
 package traffic
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"runtime"
 	"time"
@@ -28,6 +29,8 @@ type batch struct {
 	bufs [][]byte
 	iovs []unix.Iovec
 	msgs []mmsghdr
+	// The addresses that unconnected sockets send to.
+	names []unix.RawSockaddrInet4
 }
 
 func newBatch(n, size int) *batch {
@@ -41,6 +44,26 @@ func newBatch(n, size int) *batch {
 		b.msgs[i].hdr.SetIovlen(1)
 	}
 	return b
+}
+
+// address sets the addresses that name chooses from, which the batch keeps.
+func (b *batch) address(names []unix.RawSockaddrInet4) {
+	b.names = names
+	for i := range b.msgs {
+		if len(names) > 0 {
+			b.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet4
+		}
+	}
+}
+
+// name returns the address i as a message header has it.
+func (b *batch) name(i int) *byte { return (*byte)(unsafe.Pointer(&b.names[i])) }
+
+// rawSockaddr returns the address as the kernel has it.
+func rawSockaddr(a *unix.SockaddrInet4) unix.RawSockaddrInet4 {
+	raw := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr}
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&raw.Port))[:], uint16(a.Port))
+	return raw
 }
 
 // send sends the first n packets and returns how many the socket took.

@@ -64,14 +64,29 @@ func Iperf3Server(t lab.T, h *lab.Host, addr netip.Addr) {
 
 // Iperf3Result is what iperf3 says about a TCP test.
 type Iperf3Result struct {
-	BitsPerSecond float64 // received
+	BitsPerSecond float64 // received, of all streams together
+	Bytes         int64   // received
 	Retransmits   int
 }
 
 // Iperf3 runs one TCP stream for the time, in whole seconds, at most 25, to the
 // server at dst.
 func Iperf3(from *lab.Host, dst netip.Addr, d time.Duration) (Iperf3Result, error) {
-	r := from.Exec(lab.Command{Path: "iperf3", Args: []string{"-J", "-c", dst.String(), "-t", strconv.Itoa(int(d / time.Second))}})
+	return Iperf3Streams(from, dst, d, 1, false)
+}
+
+// Iperf3Streams is [Iperf3] with so many streams at once; reverse makes the
+// server send.
+func Iperf3Streams(from *lab.Host, dst netip.Addr, d time.Duration, streams int, reverse bool) (Iperf3Result, error) {
+	args := []string{"-J", "-c", dst.String(), "-t", strconv.Itoa(int(d / time.Second)), "-P", strconv.Itoa(streams)}
+	if reverse {
+		args = append(args, "-R")
+	}
+	r := from.Exec(lab.Command{Path: "iperf3", Args: args})
+	return parseIperf3(r)
+}
+
+func parseIperf3(r lab.Result) (Iperf3Result, error) {
 	var report struct {
 		Error string `json:"error"`
 		End   struct {
@@ -80,6 +95,7 @@ func Iperf3(from *lab.Host, dst netip.Addr, d time.Duration) (Iperf3Result, erro
 			} `json:"sum_sent"`
 			Received struct {
 				BitsPerSecond float64 `json:"bits_per_second"`
+				Bytes         int64   `json:"bytes"`
 			} `json:"sum_received"`
 		} `json:"end"`
 	}
@@ -89,5 +105,6 @@ func Iperf3(from *lab.Host, dst netip.Addr, d time.Duration) (Iperf3Result, erro
 	if report.Error != "" || r.Code != 0 {
 		return Iperf3Result{}, fmt.Errorf("iperf3: exit code %d: %s", r.Code, report.Error)
 	}
-	return Iperf3Result{report.End.Received.BitsPerSecond, report.End.Sent.Retransmits}, nil
+	received := report.End.Received
+	return Iperf3Result{received.BitsPerSecond, received.Bytes, report.End.Sent.Retransmits}, nil
 }

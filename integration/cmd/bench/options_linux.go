@@ -1,0 +1,105 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tunrouter/tunrouter/integration/lab"
+)
+
+// options are the command line.
+type options struct {
+	impls            []string
+	paths            map[string]string // of implementations that are not built
+	works            []work
+	runs             int
+	duration, trial  time.Duration
+	udpRate, hubRate int // packets a second
+	json, svg        string
+	verbose          bool
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	impl := fs.String("impl", strings.Join(lab.ProgramNames(), ","), "programs to measure; NAME=PATH is a program that exists and has the command line of the router")
+	only := fs.String("only", strings.Join(groups, ","), "works to measure: groups, or names such as tcp4, udp200x16, hub64, hub64-host")
+	seconds := fs.Int("seconds", 5, "length of a tcp or latency run and of sending at a fixed rate, at most 25")
+	quick := fs.Bool("quick", false, "one run of one second unless said otherwise, with trials of 0.2 s: to see that it works")
+	size := fs.Int("size", 0, "bytes of payload of a udp packet; 0: "+fmt.Sprint(udpSizes))
+	fs.IntVar(&o.runs, "runs", 5, "runs of each program")
+	fs.IntVar(&o.udpRate, "udprate", 10_000, "packets/s at which the CPU time of udp is taken; the slowest program must carry it")
+	fs.IntVar(&o.hubRate, "hubrate", 20_000, "packets/s at which the CPU time of hub is taken; the slowest program must carry it")
+	fs.StringVar(&o.json, "json", "", "write every result as JSON to this `file`; - or none: to standard output, instead of the table")
+	fs.StringVar(&o.svg, "svg", "", "draw the chart to this `file`")
+	fs.BoolVar(&o.verbose, "v", false, "print every trial to standard error")
+	if err := fs.Parse(bareJSON(args)); err != nil {
+		return o, err
+	}
+	o.duration, o.trial = time.Duration(*seconds)*time.Second, time.Second
+	if *quick {
+		given := make(map[string]bool)
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if !given["runs"] {
+			o.runs = 1
+		}
+		if !given["seconds"] {
+			o.duration = time.Second
+		}
+		o.trial = 200 * time.Millisecond
+	}
+	o.paths = make(map[string]string)
+	for item := range strings.SplitSeq(*impl, ",") {
+		name, path, given := strings.Cut(item, "=")
+		known := slices.Contains(lab.ProgramNames(), name)
+		switch {
+		case given && (path == "" || name == "" || known):
+			return o, fmt.Errorf("%q: want a path, and a name that is none of %s", item, strings.Join(lab.ProgramNames(), ", "))
+		case !given && !known:
+			return o, fmt.Errorf("%q is none of %s", name, strings.Join(lab.ProgramNames(), ", "))
+		case slices.Contains(o.impls, name):
+			return o, fmt.Errorf("%q is there twice", name)
+		case given:
+			var err error
+			if o.paths[name], err = filepath.Abs(path); err != nil {
+				return o, err
+			}
+		}
+		o.impls = append(o.impls, name)
+	}
+	sizes := udpSizes
+	if *size != 0 {
+		sizes = []int{*size}
+	}
+	var err error
+	if o.works, err = choose(works(sizes), strings.Split(*only, ",")); err != nil {
+		return o, err
+	}
+	if o.runs < 1 || *seconds < 1 || *seconds > 25 || fs.NArg() > 0 {
+		return o, fmt.Errorf("want at least one run, 1 to 25 seconds and no other arguments")
+	}
+	if o.udpRate < 100 || o.hubRate < 100 || *size < 0 || *size > 0 && *size < 8 || *size > 1472 {
+		return o, fmt.Errorf("want rates from 100 packets/s and a size from 8 to 1472 bytes")
+	}
+	return o, nil
+}
+
+// bareJSON gives a -json without a file, as it used to be, the file -.
+func bareJSON(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if (arg == "-json" || arg == "--json") && (i+1 == len(args) || len(args[i+1]) > 1 && args[i+1][0] == '-') {
+			args[i] = "-json=-"
+		}
+	}
+	return args
+}
