@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tunrouter/tunrouter/internal/sys"
 )
 
 // A singleWriter writes to one queue of a kernel TUN with a virtio header what
@@ -25,22 +27,17 @@ type singleWriter struct {
 // A singleWrite is the argument and the result of one write, with the callback
 // made once.
 type singleWrite struct {
-	b    []byte
-	n    int
-	err  error
-	call func(fd uintptr)
+	b     []byte
+	n     int
+	errno unix.Errno
+	call  func(fd uintptr)
 }
 
 func newSingleWriter(r *kernelReader) singleWriter {
 	return singleWriter{raw: r.raw, pool: &sync.Pool{New: func() any {
 		w := new(singleWrite)
 		w.call = func(fd uintptr) {
-			for {
-				w.n, w.err = unix.Write(int(fd), w.b)
-				if w.err != unix.EINTR {
-					return
-				}
-			}
+			w.n, w.errno = sys.WriteNonblock(int(fd), w.b)
 		}
 		return w
 	}}}
@@ -54,18 +51,18 @@ func (s *singleWriter) write(buf []byte, offset int) (n int, err error, ok bool)
 	w.b = buf[offset-virtioHeaderLen:]
 	clear(w.b[:virtioHeaderLen])
 	ctlErr := s.raw.Control(w.call)
-	n, err = w.n, w.err
-	w.b, w.n, w.err = nil, 0, nil
+	n, errno := w.n, w.errno
+	w.b = nil
 	s.pool.Put(w)
 	switch {
 	case ctlErr != nil:
 		return 0, errors.Join(os.ErrClosed, ctlErr), true
-	case err == unix.EAGAIN:
+	case errno == unix.EAGAIN:
 		return 0, nil, false
-	case err == unix.EBADFD:
+	case errno == unix.EBADFD:
 		return 0, os.ErrClosed, true // the interface was deleted
-	case err != nil:
-		return 0, os.NewSyscallError("write", err), true
+	case errno != 0:
+		return 0, os.NewSyscallError("write", errno), true
 	}
 	return n, nil, true
 }

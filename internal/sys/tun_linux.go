@@ -117,6 +117,24 @@ func ReadNonblock(fd int, b []byte) (int, unix.Errno) {
 	}
 }
 
+// WriteNonblock is write(2) as [ReadNonblock] is read(2). A packet written to a TUN
+// passes through the host, in this call, to where it is delivered or queued: 1 to
+// 10 µs. Were the scheduler told, it would take the processor away in the longer
+// ones and give it to another thread, which then competes with this one: 15 % of
+// all CPU time of a router with 64 peers (Linux 6.18, amd64, 2 CPUs, 2026).
+func WriteNonblock(fd int, b []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(n), 0
+	}
+}
+
 // tunIoctl calls f with a socket in the network namespace of the interface
 // behind fd and a request that holds its name.
 func tunIoctl(fd int, f func(socket int, ifr *unix.Ifreq) error) error {
