@@ -75,7 +75,7 @@ type Device struct {
 	queues    []*queue
 	public    []tun.Queue // the same
 	writers   []writeCounters
-	singles   []singleWriter // per queue; nil: none
+	directs   []directWriter // per queue; nil: none
 	requested int
 	batchSize int
 	events    chan tun.Event
@@ -85,6 +85,8 @@ type Device struct {
 	closeOnce sync.Once
 	closeErr  error
 	forwarder sync.WaitGroup // the goroutine that forwards events
+
+	apart atomic.Bool // TCP packets are not merged
 
 	name atomic.Pointer[string] // last known
 	mtu  atomic.Int64           // last known; 0 = never
@@ -144,7 +146,7 @@ func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device,
 	}
 	if d.header > 0 && batched == len(d.queues) {
 		for _, q := range d.queues {
-			d.singles = append(d.singles, newSingleWriter(q.kernel))
+			d.directs = append(d.directs, newDirectWriter(q.kernel))
 		}
 	}
 	d.log.Info("tun device open", "queues", len(d.queues), "batched", batched, "mtu", d.mtu.Load())
@@ -235,6 +237,7 @@ func (d *Device) DisableUDPGRO() {
 
 // DisableTCPGRO is [Device.DisableUDPGRO] for TCP.
 func (d *Device) DisableTCPGRO() {
+	d.apart.Store(true)
 	if g, ok := d.inner.(tun.GRODevice); ok {
 		g.DisableTCPGRO()
 	}

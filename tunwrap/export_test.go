@@ -47,3 +47,27 @@ func Lost(bufs [][]byte, offset, header, written, failed int) (packets, bytes in
 	l := lost(bufs, offset, header, written, failed)
 	return l.packets, l.bytes
 }
+
+// Mergeable is mergeable.
+func Mergeable(bufs [][]byte, offset int) int { return mergeable(bufs, offset) }
+
+// Superpacket returns what is written to the kernel for packets that are mergeable.
+// It changes the headers of the first.
+func Superpacket(bufs [][]byte, offset int) []byte {
+	seg, ok := parseSegment(bufs[0][offset:])
+	if !ok {
+		panic("not a segment")
+	}
+	size := len(seg.pkt)
+	for _, b := range bufs[1:] {
+		size += len(b) - offset - seg.header
+	}
+	h := seg.superpacket(size, bufs[len(bufs)-1][offset:])
+	frame := make([]byte, virtioHeaderLen, virtioHeaderLen+size)
+	h.encode(frame)
+	frame = append(frame, seg.pkt...)
+	for _, b := range bufs[1:] {
+		frame = append(frame, b[offset+seg.header:]...)
+	}
+	return frame
+}

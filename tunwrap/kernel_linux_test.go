@@ -422,3 +422,40 @@ func TestKernelReadNoAllocs(t *testing.T) {
 		t.Errorf("reading a batch allocates %v times", n)
 	}
 }
+
+// TestMergedFallsBack proves that packets that the kernel does not take as one go
+// wireguard-go's way, which counts them: here the interface is down. And that
+// switching merging off is heeded.
+func TestMergedFallsBack(t *testing.T) {
+	l := newLab(t, nil)
+	bufs := flowOf(false, 1000, 1000, 500)
+	l.must(t, func() error {
+		link, err := netlink.LinkByName(ifName)
+		if err == nil {
+			err = netlink.LinkSetDown(link)
+		}
+		return err
+	})
+	if n, err := l.dev.Write(bufs, 16); n != 0 || err != nil {
+		t.Errorf("Write returned %d, %v", n, err)
+	}
+	s := l.dev.Stats().Queues[0].Write
+	if s.Merged != 0 || s.Dropped != (tunwrap.WriteDrops{Down: 3}) {
+		t.Errorf("stats %+v, want 3 dropped because the interface is down", s)
+	}
+	l.dev.DisableTCPGRO()
+	l.must(t, func() error {
+		link, err := netlink.LinkByName(ifName)
+		if err == nil {
+			err = netlink.LinkSetUp(link)
+		}
+		return err
+	})
+	fresh := flowOf(false, 1000, 1000, 500)
+	if n, err := l.dev.Write(fresh, 16); n != 3 || err != nil {
+		t.Errorf("Write with merging off returned %d, %v", n, err)
+	}
+	if s := l.dev.Stats().Queues[0].Write; s.Merged != 0 || s.Packets != 3 {
+		t.Errorf("stats %+v, want 3 packets and none merged", s)
+	}
+}

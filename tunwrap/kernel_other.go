@@ -30,9 +30,10 @@ func setHeaderLen(*os.File) error                                   { return err
 func writesBytes(tun.Device) bool                                   { return false }
 func classifyWrite(error) (writeDrop, int, bool)                    { return dropOther, 0, false }
 
-// A singleWriter exists on Linux only.
-type singleWriter struct{}
+// A directWriter exists on Linux only.
+type directWriter struct{}
 
-func newSingleWriter(*kernelReader) singleWriter { return singleWriter{} }
+func newDirectWriter(*kernelReader) directWriter { return directWriter{} }
 
-func (*singleWriter) write([]byte, int) (int, error, bool) { return 0, nil, false }
+func (*directWriter) single([]byte, int) (int, error, bool)   { return 0, nil, false }
+func (*directWriter) merged([][]byte, int) (int, error, bool) { return 0, nil, false }

@@ -107,6 +107,9 @@ func TestTCP(t *testing.T) {
 					if s.Read.Superpackets == 0 {
 						t.Error("no superpacket was read")
 					}
+					if s.Write.Merged == 0 {
+						t.Error("no superpacket was written directly")
+					}
 					if s.Read.Dropped.Total() != 0 || s.Write.Dropped.Total() != 0 {
 						t.Errorf("drops: read %+v, write %+v", s.Read.Dropped, s.Write.Dropped)
 					}

@@ -66,7 +66,8 @@ type WriteStats struct {
 	Packets uint64 // taken by the wrapped device
 	Bytes   uint64 // of these packets
 	Writes  uint64 // calls that wrote packets
-	Single  uint64 // of these packets, those that went to the kernel without the tables for merging
+	Single  uint64 // of these packets, those that went to the kernel alone, without the tables for merging
+	Merged  uint64 // and those that went as superpackets without the tables
 	Batches Histogram
 	Empty   uint64 // slots without a byte, skipped
 	Errors  uint64 // writes to the kernel that failed, each of one or more packets
@@ -160,7 +161,7 @@ const (
 type writeCounters struct {
 	_                      [cacheLine]byte
 	packets, bytes, writes atomic.Uint64
-	single                 atomic.Uint64
+	single, merged         atomic.Uint64
 	batches                [BatchBuckets]atomic.Uint64
 	empty, errors          atomic.Uint64
 	dropped                [writeDrops]atomic.Uint64
@@ -173,6 +174,7 @@ func (c *writeCounters) snapshot() WriteStats {
 		Bytes:   c.bytes.Load(),
 		Writes:  c.writes.Load(),
 		Single:  c.single.Load(),
+		Merged:  c.merged.Load(),
 		Batches: histogram(&c.batches),
 		Empty:   c.empty.Load(),
 		Errors:  c.errors.Load(),

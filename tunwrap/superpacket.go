@@ -71,6 +71,16 @@ func (h *virtioHeader) decode(b []byte) {
 	h.csumOffset = binary.NativeEndian.Uint16(b[8:])
 }
 
+// encode writes h to the first virtioHeaderLen bytes of b.
+func (h *virtioHeader) encode(b []byte) {
+	_ = b[virtioHeaderLen-1]
+	b[0], b[1] = h.flags, h.gsoType
+	binary.NativeEndian.PutUint16(b[2:], h.hdrLen)
+	binary.NativeEndian.PutUint16(b[4:], h.gsoSize)
+	binary.NativeEndian.PutUint16(b[6:], h.csumStart)
+	binary.NativeEndian.PutUint16(b[8:], h.csumOffset)
+}
+
 // errMalformed means the header contradicts the packet behind it: drop it.
 var errMalformed = errors.New("tunwrap: virtio header does not fit the packet")
 

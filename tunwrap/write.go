@@ -44,6 +44,17 @@ func (d *Device) WriteTo(flow int, bufs [][]byte, offset int) (int, error) {
 			continue
 		}
 		var n, b int
+		if first, many := d.merge(bufs[:run], offset); first > 0 {
+			run, size = runOf(bufs[:first], offset) // what is before goes first
+		} else if many > 1 {
+			run, size = runOf(bufs[:many], offset)
+			if d.giveMerged(c, flow, bufs[:run], offset) {
+				written += run
+				bytes += size
+				bufs = bufs[run:]
+				continue
+			}
+		}
 		n, b, err = d.writeRun(c, flow, bufs[:run], size, offset)
 		written += n
 		bytes += b
@@ -114,10 +125,40 @@ func (d *Device) writeRun(c *writeCounters, flow int, bufs [][]byte, size, offse
 	return len(bufs) - l.packets, size - l.bytes, err
 }
 
+// merge returns the first of the packets, none of them empty, from which on many
+// can be written as one superpacket; 0, 0 when there are none.
+func (d *Device) merge(bufs [][]byte, offset int) (first, many int) {
+	if len(bufs) == 1 || d.directs == nil || offset < virtioHeaderLen || d.apart.Load() {
+		return 0, 0
+	}
+	for i := range bufs {
+		if n := mergeable(bufs[i:], offset); n > 1 {
+			return i, n
+		}
+	}
+	return 0, 0
+}
+
+// direct returns the direct writer of the queue that flow belongs to.
+func (d *Device) direct(flow int) *directWriter {
+	return &d.directs[uint(flow)%uint(len(d.directs))]
+}
+
+// giveMerged writes packets as one superpacket. When it could not, they are as they
+// were, and wireguard-go's way will tell why.
+func (d *Device) giveMerged(c *writeCounters, flow int, bufs [][]byte, offset int) bool {
+	_, err, ok := d.direct(flow).merged(bufs, offset)
+	if err != nil || !ok {
+		return false
+	}
+	c.merged.Add(uint64(len(bufs)))
+	return true
+}
+
 // give gives packets, none of them empty, to the queue that flow belongs to.
 func (d *Device) give(c *writeCounters, flow int, bufs [][]byte, offset int) (int, error) {
-	if len(bufs) == 1 && d.singles != nil && offset >= virtioHeaderLen {
-		n, err, ok := d.singles[uint(flow)%uint(len(d.singles))].write(bufs[0], offset)
+	if len(bufs) == 1 && d.directs != nil && offset >= virtioHeaderLen {
+		n, err, ok := d.direct(flow).single(bufs[0], offset)
 		if ok {
 			if err == nil {
 				c.single.Add(1)
