@@ -31,5 +31,5 @@ func (e *engine) write(c *Conn, bufs [][]byte, from int, dst *Destination, t *ta
 func (e *engine) set(lim limits, slot int, gro bool) {
 	e.writer.limits.Store(&lim)
 	e.reader.slot.Store(int32(slot))
-	e.reader.gro.setGRO(gro)
+	e.reader.gro.want(gro)
 }

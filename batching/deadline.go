@@ -43,19 +43,15 @@ func (c *Conn) setDeadlineLocked(t time.Time) error {
 	return nil
 }
 
-// wake makes a ReadBatch that waits look at waking, which is true until it calls
-// woken.
-func (c *Conn) wake() {
-	c.deadline.mu.Lock()
-	defer c.deadline.mu.Unlock()
+// wakeLocked makes a ReadBatch that waits look at waking, which is true until it
+// calls wokenLocked.
+func (c *Conn) wakeLocked() {
 	c.deadline.waking.Store(true)
 	_ = c.udp.SetReadDeadline(time.Unix(1, 0)) // closed: nobody waits
 }
 
-// woken ends what wake began; without that it does nothing.
-func (c *Conn) woken() {
-	c.deadline.mu.Lock()
-	defer c.deadline.mu.Unlock()
+// wokenLocked ends what wakeLocked began; without that it does nothing.
+func (c *Conn) wokenLocked() {
 	if c.deadline.waking.Swap(false) {
 		_ = c.udp.SetReadDeadline(c.deadline.at)
 	}

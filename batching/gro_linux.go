@@ -12,23 +12,51 @@ import (
 
 // A groSwitch switches GRO off on a socket in use. The kernel tells the segment
 // size of a merged message only while UDP_GRO is on (udp_recvmsg in
-// net/ipv4/udp.c), also of one that was merged before. So it is switched off in a
-// moment when the socket is empty, by the reader, who is woken for that. What
-// arrives between the last look and the switch is thrown away, because nobody
-// knows what it is; that is a few microseconds.
+// net/ipv4/udp.c), also of one that was merged before. So the reader, who is woken
+// for that, switches it off when the socket is empty, looks whether it still is, and
+// if not switches it on again and tries the next time: nothing is received without
+// its boundaries. On a socket that is never empty GRO stays on.
 //
-// It is to be switched off while c.deadline.waking is true.
+// It is to be switched off while c.deadline.waking is true. The option changes with
+// c.deadline.mu held.
 type groSwitch struct {
 	c *Conn
 }
 
-// setGRO is called when GRO was switched on, or is to be off.
-func (g groSwitch) setGRO(on bool) {
-	if on || !g.isOn() {
-		g.c.woken()
-	} else {
-		g.c.wake()
+// want is called for a socket that is, or will be, read: GRO is to be on or off.
+func (g groSwitch) want(on bool) {
+	c := g.c
+	c.deadline.mu.Lock()
+	defer c.deadline.mu.Unlock()
+	switch {
+	case on:
+		_ = g.set(1) // it was on before, or it is closed
+		c.wokenLocked()
+	case g.isOn():
+		c.wakeLocked()
 	}
+}
+
+// tryOff switches GRO off if that is still wanted and the socket is empty.
+func (g groSwitch) tryOff() {
+	c := g.c
+	c.deadline.mu.Lock()
+	defer c.deadline.mu.Unlock()
+	if !c.deadline.waking.Load() {
+		return
+	}
+	if g.set(0) == nil && !g.isEmpty() {
+		_ = g.set(1)
+		return
+	}
+	c.wokenLocked()
+}
+
+func (g groSwitch) set(v int) (err error) {
+	ctlErr := g.c.raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, v)
+	})
+	return errors.Join(ctlErr, err)
 }
 
 // isOn reports whether UDP_GRO is on.
@@ -40,20 +68,22 @@ func (g groSwitch) isOn() (on bool) {
 	return on
 }
 
-func (g groSwitch) clear() (err error) {
-	ctlErr := g.c.raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 0)
+// isEmpty reports whether nothing waits in the socket.
+func (g groSwitch) isEmpty() (empty bool) {
+	_ = g.c.raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		empty = err == nil && n == 0
 	})
-	return errors.Join(ctlErr, err)
+	return empty
 }
 
 // next is recv for r.msgs[:offered], which are prepared, with the switching off
 // of GRO in between. From a socket that left its group it takes everything before
 // the error.
-func (r *reader) next(offered int, t *tally) (n int, err error) {
+func (r *reader) next(offered int) (n int, err error) {
 	waking := &r.gro.c.deadline.waking
 	for {
-		if waking.Load() {
+		for waking.Load() {
 			n, err = r.poll(r.msgs[:offered])
 			if err == nil {
 				return n, nil
@@ -61,7 +91,7 @@ func (r *reader) next(offered int, t *tally) (n int, err error) {
 			if err != unix.EAGAIN {
 				return 0, os.NewSyscallError("recvmmsg", err)
 			}
-			r.switchOff(offered, t)
+			r.gro.tryOff()
 		}
 		n, err = r.recv(r.msgs[:offered])
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -81,29 +111,5 @@ func (r *reader) next(offered int, t *tally) (n int, err error) {
 			}
 		}
 		return 0, err
-	}
-}
-
-// switchOff switches GRO off. The socket was empty just now. msgs are used and
-// left as they were prepared.
-func (r *reader) switchOff(offered int, t *tally) {
-	defer r.gro.c.woken()
-	if r.gro.clear() != nil {
-		return // closed, and the next call will say so
-	}
-	// Two calls take more than arrives in that time. On a busy socket it would be
-	// endless.
-	for range 2 {
-		n, err := r.poll(r.msgs[:offered])
-		if err != nil {
-			return
-		}
-		t[rxSwitch] += uint64(n)
-		for i := range n {
-			h := &r.msgs[i].Hdr
-			h.Namelen = uint32(len(r.names[i]))
-			h.SetControllen(len(r.controls[i]))
-			h.Flags = 0
-		}
 	}
 }

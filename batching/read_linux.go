@@ -119,7 +119,7 @@ func (r *reader) receive(slab []byte, maxPackets int, t *tally) error {
 	r.traffic.fixed = int(r.slot.Load())
 	offered, size := r.traffic.slots(len(slab), maxPackets)
 	r.prepare(slab, offered, size)
-	n, err := r.next(offered, t)
+	n, err := r.next(offered)
 	for i := range offered {
 		r.iovs[i][0].Base = nil // the slab is the caller's again
 	}
@@ -147,11 +147,11 @@ func roomFor(size int) int {
 
 // prepare makes headers for n slots of the given size at the start of slab.
 func (r *reader) prepare(slab []byte, n, size int) {
-	more := roomFor(size) - size
+	more, stride := roomFor(size)-size, stride(size)
 	for i := range n {
 		v := &r.iovs[i]
 		h := &r.msgs[i].Hdr
-		v[0].Base = &slab[i*size]
+		v[0].Base = &slab[i*stride]
 		v[0].SetLen(size)
 		h.Iov = &v[0]
 		h.SetIovlen(1)
@@ -196,10 +196,11 @@ func (r *reader) accept(i int, slab []byte, size int, t *tally) (packets int) {
 		t[rxSegmentSize]++
 	default:
 		m := r.backlog.add()
-		*m = message{slot: i, off: i * size, len: n, inSlab: true, start: i * size, end: i*size + n, size: segment}
+		at := i * stride(size)
+		*m = message{slot: i, off: at, len: n, inSlab: true, start: at, end: at + n, size: segment}
 		if n > size { // the ring has the rest
 			m.off, m.inSlab = i*ringSlot, false
-			copy(r.backlog.ring[m.off:], slab[i*size:][:size])
+			copy(r.backlog.ring[m.off:], slab[at:][:size])
 		}
 		if scope != 0 {
 			remote = r.zones.with(remote, scope)

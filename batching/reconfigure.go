@@ -13,7 +13,7 @@ import (
 //
 // Logger and a negative buffer size are ignored. Switching GRO off waits until a
 // ReadBatch finds the socket empty: what is merged already could not be split any
-// more. Everything else is in force for all calls that begin afterwards.
+// more, and none is lost. Everything else is in force for all calls that begin afterwards.
 func (c *Conn) Reconfigure(o *Options) error {
 	var next Options
 	if o != nil {

@@ -73,8 +73,7 @@ type RxStats struct {
 	// on, by reason: truncated (larger than the room for it), control (malformed
 	// or missing control messages), segment_size (a negative one), source (not an
 	// address of the family), empty (no bytes), slab (a packet larger than the
-	// caller's slab), switch (came in the moment GRO was switched off, when the
-	// boundaries of its packets are not known).
+	// caller's slab).
 	Dropped map[string]uint64
 	// PacketsPerCall counts calls by the packets they brought, PacketsPerMessage
 	// messages by the packets GRO had merged in them.
@@ -132,7 +131,6 @@ const (
 	rxSource
 	rxEmpty
 	rxSlab
-	rxSwitch
 	numRxCells
 )
 
@@ -213,7 +211,7 @@ func (c *counters) rxStats() RxStats {
 	return RxStats{
 		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls],
 		Copied: t[rxCopied], LongSegments: t[rxLongSegments], Overflow: t[rxOverflow],
-		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab", "switch"),
+		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab"),
 		PacketsPerCall:    t.histogram(cellPerCall),
 		PacketsPerMessage: t.histogram(cellPerMessage),
 	}

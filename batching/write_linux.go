@@ -213,14 +213,15 @@ func (b *writeBatch) prepare(bufs [][]byte, from int, lim limits, dst *Destinati
 	for next := 0; next < len(bufs); n++ {
 		r := nextRun(bufs[next:], from, lim)
 		b.runs[n] = r
-		iovs := b.iovs[used:][:r.packets]
-		for i := range iovs {
-			packet := bufs[next+i][from:]
-			iovs[i].Base = nil
-			if len(packet) > 0 {
-				iovs[i].Base = &packet[0]
+		iovs, packets := b.iovs[used:][:r.packets], bufs[next:][:r.packets]
+		if r.size == 0 {
+			iovs[0] = unix.Iovec{} // alone; there is nothing to point at
+		} else {
+			for i := range iovs {
+				buf := packets[i]
+				iovs[i].Base = &buf[from]
+				iovs[i].SetLen(len(buf) - from)
 			}
-			iovs[i].SetLen(len(packet))
 		}
 		next += r.packets
 		if r.sentinel {
