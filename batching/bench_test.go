@@ -159,16 +159,18 @@ func BenchmarkTransfer(b *testing.B) {
 }
 
 // BenchmarkVersusStdNetBind runs both in turns, a few transfers each, and reports
-// the median of each and their ratio: below 1 the Conn is faster. On a machine with
+// the median of each and their ratio, also of sending and receiving by themselves:
+// below 1 the Conn is faster. On a machine with
 // other work this is the figure to trust, because both have met the same work.
 func BenchmarkVersusStdNetBind(b *testing.B) {
 	const burst = 20
 	for _, shape := range shapes {
 		b.Run(shape.name, func(b *testing.B) {
 			type side struct {
-				send func([][]byte) error
-				to   party
-				took []time.Duration
+				send           func([][]byte) error
+				to             party
+				took           []time.Duration
+				sent, received []time.Duration
 			}
 			var sides [2]side
 			for i, newParty := range []func() party{
@@ -189,16 +191,29 @@ func BenchmarkVersusStdNetBind(b *testing.B) {
 						receiveAll(b, s.to, slab, shape.packets)
 					}
 					s.took = append(s.took, time.Since(start)/burst)
+					// Each direction by itself: four batches there, then read.
+					start = time.Now()
+					for range 4 {
+						if err := s.send(bufs); err != nil {
+							b.Fatal(err)
+						}
+					}
+					between := time.Now()
+					receiveAll(b, s.to, slab, 4*shape.packets)
+					s.sent = append(s.sent, between.Sub(start))
+					s.received = append(s.received, time.Since(between))
 				}
 			}
-			median := func(s *side) float64 {
-				slices.Sort(s.took)
-				return float64(s.took[len(s.took)/2].Nanoseconds())
+			median := func(took []time.Duration) float64 {
+				slices.Sort(took)
+				return float64(took[len(took)/2].Nanoseconds())
 			}
-			ours, theirs := median(&sides[0]), median(&sides[1])
+			ours, theirs := median(sides[0].took), median(sides[1].took)
 			b.ReportMetric(ours, "conn-ns")
 			b.ReportMetric(theirs, "stdnetbind-ns")
 			b.ReportMetric(ours/theirs, "ratio")
+			b.ReportMetric(median(sides[0].sent)/median(sides[1].sent), "send-ratio")
+			b.ReportMetric(median(sides[0].received)/median(sides[1].received), "receive-ratio")
 			b.ReportMetric(0, "ns/op") // of both together: says nothing
 		})
 	}

@@ -20,6 +20,15 @@
 // (GSO) are cut into segments with [tun.GSOSplit]. A packet is never lost because
 // slab or descriptors ran out: what does not fit comes with the next call.
 //
+// A batch holds no more segments of superpackets than fit one UDP message of the
+// network side; see drain.go.
+//
+// # Direct writes
+//
+// A packet that is alone in its batch, and TCP segments of one flow that follow each
+// other, are written to a kernel TUN here; everything else by wireguard-go, with its
+// tables that merge flows that interleave. See direct_linux.go and merge.go.
+//
 // On other systems, for devices without a virtio header and for queues without
 // a descriptor the wrapped device reads; [Stats] tell which and why.
 //
