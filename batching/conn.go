@@ -100,15 +100,15 @@ func listen(network string, addr netip.AddrPort, opts Options, sharing bool) (*C
 		}
 		return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
 	}
-	if err := c.start(pc.(*net.UDPConn), &f); err != nil {
+	if err := c.start(pc.(*net.UDPConn), &f, sharing); err != nil {
 		return nil, fmt.Errorf("listen %s %s: %w", network, addr, err)
 	}
 	return c, nil
 }
 
 // start makes c, which has its options, a Conn on udp, which is configured. udp is
-// closed when it fails.
-func (c *Conn) start(udp *net.UDPConn, f *features) (err error) {
+// closed when it fails. further is one like others that are open.
+func (c *Conn) start(udp *net.UDPConn, f *features, further bool) (err error) {
 	c.udp = udp
 	if c.raw, err = udp.SyscallConn(); err != nil {
 		_ = udp.Close() // nothing was done with it
@@ -123,6 +123,10 @@ func (c *Conn) start(udp *net.UDPConn, f *features) (err error) {
 		}
 	}
 	c.adopt(f)
+	if further {
+		c.log.Debug("further udp socket open", "network", c.network, "addr", c.local, "gso", f.gso, "gro", f.gro)
+		return nil
+	}
 	c.log.Info("udp socket open", "network", c.network, "addr", c.local, "gso", f.gso, "gro", f.gro)
 	for _, reason := range f.reasons {
 		c.log.Info("udp socket feature missing", "network", c.network, "reason", reason)

@@ -34,7 +34,7 @@ func Adopt(network string, udp *net.UDPConn, o *Options) (*Conn, error) {
 	if ctlErr := raw.Control(func(fd uintptr) { f, err = configure(int(fd), network, &opts) }); ctlErr != nil || err != nil {
 		return nil, cmp.Or(ctlErr, err)
 	}
-	return c, c.start(udp, &f)
+	return c, c.start(udp, &f, false)
 }
 
 // Name and Control are what messages to d point at.

@@ -105,6 +105,9 @@ func (g *Group) growLocked(n int) (added []*Conn) {
 	}
 	members = slices.Concat(members, added)
 	g.members.Store(&members)
+	if len(added) > 0 {
+		g.opts.Logger.Info("udp sockets share a port", "network", g.network, "addr", g.addr, "sockets", len(members))
+	}
 	g.settleLocked()
 	return added
 }
@@ -112,6 +115,7 @@ func (g *Group) growLocked(n int) (added []*Conn) {
 func (g *Group) shrinkLocked(n int) {
 	members := g.Conns()
 	stay, leave := members[:n:n], members[n:]
+	g.opts.Logger.Info("udp sockets given up", "network", g.network, "addr", g.addr, "sockets", n)
 	g.steered = members[0].steer(true) == nil
 	g.members.Store(&stay)
 	for _, c := range leave {
@@ -167,7 +171,7 @@ func (g *Group) Reconfigure(o *Options) error {
 	}
 	g.opts = next
 	gso, gro, _ := g.Conns()[0].Capabilities()
-	next.Logger.Info("udp sockets changed", "network", g.network, "addr", g.addr, "sockets", len(g.Conns()), "gso", gso, "gro", gro)
+	next.Logger.Debug("udp sockets changed", "network", g.network, "addr", g.addr, "sockets", len(g.Conns()), "gso", gso, "gro", gro)
 	return nil
 }
 
