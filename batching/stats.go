@@ -23,6 +23,14 @@ func (Histogram) Bound(i int) int {
 	return 1 << i
 }
 
+// total returns the number of events.
+func (h Histogram) total() (n uint64) {
+	for _, k := range h {
+		n += k
+	}
+	return n
+}
+
 // bucket returns the bucket of n. Nothing (n = 0) belongs with 1.
 func bucket(n int) int {
 	return min(bits.Len(uint(max(n, 1)-1)), histogramBuckets-1)
@@ -114,8 +122,6 @@ type cell int
 const (
 	cellPackets cell = iota
 	cellBytes
-	cellMessages
-	cellCalls
 	cellPerCall                                     // histogramBuckets cells
 	cellPerMessage = cellPerCall + histogramBuckets // likewise
 	cellCommon     = cellPerMessage + histogramBuckets
@@ -158,13 +164,11 @@ type tally [numCells]uint64
 
 // call counts one system call that moved n packets.
 func (t *tally) call(n int) {
-	t[cellCalls]++
 	t[cellPerCall+cell(bucket(n))]++
 }
 
 // message counts one message of n packets.
 func (t *tally) message(n int) {
-	t[cellMessages]++
 	t[cellPerMessage+cell(bucket(n))]++
 }
 
@@ -209,7 +213,7 @@ func (t *tally) named(at cell, names ...string) map[string]uint64 {
 func (c *counters) rxStats() RxStats {
 	t := c.load()
 	return RxStats{
-		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls],
+		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t.histogram(cellPerMessage).total(), Calls: t.histogram(cellPerCall).total(),
 		Copied: t[rxCopied], LongSegments: t[rxLongSegments], Overflow: t[rxOverflow],
 		Dropped:           t.named(rxTruncated, "truncated", "control", "segment_size", "source", "empty", "slab"),
 		PacketsPerCall:    t.histogram(cellPerCall),
@@ -220,7 +224,7 @@ func (c *counters) rxStats() RxStats {
 func (c *counters) txStats() TxStats {
 	t := c.load()
 	return TxStats{
-		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t[cellMessages], Calls: t[cellCalls], Waits: t[txWaits], Sentinels: t[txSentinels],
+		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t.histogram(cellPerMessage).total(), Calls: t.histogram(cellPerCall).total(), Waits: t[txWaits], Sentinels: t[txSentinels],
 		Fallbacks: t.named(txEIO, "eio", "einval", "emsgsize", "segments"),
 		Dropped: t.named(txTooLong,
 			"too_long", "no_buffers", "denied", "unreachable", "source", "closed", "other"),
