@@ -18,6 +18,16 @@ import (
 	"github.com/tunrouter/tunrouter/internal/testutil"
 )
 
+// expect waits until nothing moves, and wants batches of these sizes to have been
+// sent since the last time. It is for a synctest bubble.
+func (w *recorder) expect(t *testing.T, when string, want [][]int) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, w.sizes()); diff != "" {
+		t.Errorf("%s: sent (-want +got):\n%s", when, diff)
+	}
+}
+
 // The timeout counts from the first packet that waits, not from the last.
 func TestCoalescerTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -31,10 +41,7 @@ func TestCoalescerTimeout(t *testing.T) {
 		defer q.Close()
 		expect := func(when string, want ...[]int) {
 			t.Helper()
-			synctest.Wait()
-			if diff := cmp.Diff(want, w.sizes()); diff != "" {
-				t.Errorf("%s: sent (-want +got):\n%s", when, diff)
-			}
+			w.expect(t, when, want)
 		}
 		src.queue(t, q, a, 0, 5)
 		time.Sleep(timeout - time.Microsecond)
@@ -76,10 +83,7 @@ func TestCoalescerLateTimer(t *testing.T) {
 		)
 		expect := func(when string, want ...[]int) {
 			t.Helper()
-			synctest.Wait()
-			if diff := cmp.Diff(want, w.sizes()); diff != "" {
-				t.Errorf("%s: sent (-want +got):\n%s", when, diff)
-			}
+			w.expect(t, when, want)
 		}
 		src.queue(t, q, dst, 0, 20)
 		bufs, _ := src.packets(headroom, 19, 5)

@@ -40,6 +40,11 @@
 // Options.Sentinel says so, such a message ends in a packet of one byte that
 // receivers of WireGuard drop, and short runs are not segmented.
 //
+// Packets are sent without the "don't fragment" bit, and what is larger than the
+// path MTU is fragmented, as the kernel's WireGuard does (IP_PMTUDISC_DONT).
+// wireguard-go leaves Linux's default, which sets the bit on what fits the known
+// MTU: a path with a smaller one then depends on ICMP that firewalls drop.
+//
 // # Holding back
 //
 // [Conn.Queue] is for callers that send packets one by one. With a
@@ -47,11 +52,6 @@
 // that when it is complete, when something comes that does not fit in, and at the
 // latest after that time. It is off by default: a packet held back is late, and
 // without pacing on top TCP suffers (see coalescer.go).
-//
-// Packets are sent without the "don't fragment" bit, and what is larger than the
-// path MTU is fragmented, as the kernel's WireGuard does (IP_PMTUDISC_DONT).
-// wireguard-go leaves Linux's default, which sets the bit on what fits the known
-// MTU: a path with a smaller one then depends on ICMP that firewalls drop.
 //
 // # Receiving
 //
@@ -62,7 +62,6 @@
 // the traffic: a few of 64 KiB while GRO delivers bulk, so that bulk is never
 // copied; 64 of about 2 KiB while messages are small, so that one system call
 // brings up to 64 of them.
-//
 // Options.GROSlot fixes the size instead.
 //
 // Nothing that arrives makes ReadBatch fail: truncated, empty and inconsistent

@@ -64,7 +64,8 @@ var errNothing = errors.New("tunwrap: no packet is waiting")
 // 47 segments would leave as a message of 45 and one of 2, and those 2 would pass
 // through everything up to the receiver's TCP alone. The rest, a few segments, is
 // copied to the carry buffer before the others are cut. That makes bulk TCP 7 %
-// cheaper at both ends.
+// cheaper at both ends (4.45 against 4.78 s/GB for both, medians of 5 runs of iperf3
+// with superpackets that fit and that do not; 2 CPUs of an amd64 server, 2026).
 //
 // A batch that holds a superpacket ends where the next packet would go to the
 // carry buffer. In bulk TCP all are superpackets, and reading another for the
