@@ -26,10 +26,13 @@ const module = "github.com/tunrouter/tunrouter"
 // missing here fails the test: it needs a place in the house first.
 var rooms = map[string][]string{
 	"cmd/router":        {"engine", "config", "uapi", "tunwrap"},
-	"engine":            {"config", "uapi", "tunwrap", "netstack", "netstack/proxy", "peers", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
+	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "peers", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
 	"config":            {},
 	"uapi":              {},
 	"tunwrap":           {"internal/sys"},
+	"tunwrap/inner":     {},
+	"tunwrap/filter":    {"tunwrap/inner"},
+	"tunwrap/hub":       {"tunwrap/inner", "tunwrap/filter"},
 	"tunwrap/tuntest":   {},
 	"netstack":          {},
 	"netstack/proxy":    {"netstack"},

@@ -1,0 +1,232 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package hub
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gaissmai/bart"
+	"github.com/tailscale/wireguard-go/tun"
+
+	"github.com/tunrouter/tunrouter/tunwrap/filter"
+)
+
+var (
+	_ tun.MultiQueueDevice = (*Device)(nil)
+	_ tun.GRODevice        = (*Device)(nil)
+)
+
+// Forwarding says what becomes of packets from one peer to another.
+type Forwarding uint8
+
+// The ways.
+const (
+	Off      Forwarding = iota // they go to the host, which may route them
+	On                         // they go to the other peer directly
+	Isolated                   // they are dropped, also when the host has routed them
+)
+
+// String returns off, on or isolated.
+func (f Forwarding) String() string {
+	switch f {
+	case Off:
+		return "off"
+	case On:
+		return "on"
+	case Isolated:
+		return "isolated"
+	}
+	return "Forwarding(" + strconv.Itoa(int(f)) + ")"
+}
+
+// Options are the optional settings of a [Device]. A nil *Options and the zero value
+// mean the defaults.
+type Options struct {
+	// Logger gets a line when forwarding changes. Default: none.
+	Logger *slog.Logger
+	// Filter judges every packet that enters or leaves the tunnel. Default: none.
+	Filter *filter.Filter
+	// Forwarding is how the Device begins.
+	Forwarding Forwarding
+	// MaxBytes bounds the memory of what waits for peers, 1 MiB at least. 0 means
+	// 16 MiB.
+	MaxBytes int
+}
+
+const (
+	defaultMaxBytes = 16 << 20
+	minMaxBytes     = 1 << 20
+	// maxLane is the most that waits for one peer: 8 ms at 2 Gbit/s, as a longer
+	// queue only makes its packets late.
+	maxLane = 2 << 20
+)
+
+// A Device is a [tun.Device] around another one, which is its host. All methods may
+// be called concurrently; each queue is read by one goroutine at a time.
+type Device struct {
+	// Immutable.
+	log      *slog.Logger
+	inner    tun.Device
+	writeTo  func(flow int, bufs [][]byte, offset int) (int, error)
+	filter   *filter.Filter
+	queues   []tun.Queue
+	cut      *queue
+	maxBytes int64
+	parcels  parcels
+	works    sync.Pool // *work
+
+	view atomic.Pointer[view]
+	mtu  atomic.Int64 // last known
+
+	mu    sync.Mutex // changes of view and lanes
+	lanes map[filter.Party]*lane
+
+	closed   atomic.Bool
+	counters counters
+}
+
+// New returns a Device around dev and takes ownership of it: it is closed with the
+// Device. It knows no peers before [Device.SetRoutes].
+func New(dev tun.Device, o *Options) (*Device, error) {
+	if dev == nil {
+		return nil, errors.New("hub: no device for the host")
+	}
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	d := &Device{
+		log:      c.Logger,
+		inner:    dev,
+		writeTo:  tun.WriteToOf(dev),
+		filter:   c.Filter,
+		maxBytes: int64(max(c.MaxBytes, minMaxBytes)),
+		lanes:    make(map[filter.Party]*lane),
+	}
+	d.works.New = func() any { return new(work) }
+	if _, err := d.MTU(); err != nil {
+		d.mtu.Store(maxPacket)
+	}
+	for _, q := range tun.QueuesOf(dev) {
+		d.queues = append(d.queues, &hostQueue{d: d, inner: q})
+	}
+	d.cut = newQueue(&d.parcels)
+	d.queues = append(d.queues, cutQueue{d.cut})
+	d.view.Store(&view{forwarding: c.Forwarding, table: new(bart.Table[entry])})
+	return d, nil
+}
+
+// SetForwarding changes what becomes of packets from peer to peer, from the next
+// packet on.
+func (d *Device) SetForwarding(f Forwarding) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := *d.view.Load()
+	if v.forwarding == f {
+		return
+	}
+	d.log.Info("forwarding between peers changed", "from", v.forwarding, "to", f)
+	v.forwarding = f
+	d.view.Store(&v)
+}
+
+// Forwarding returns what becomes of packets from peer to peer.
+func (d *Device) Forwarding() Forwarding { return d.view.Load().forwarding }
+
+// SetRoutes replaces what the Device knows about addresses, from the next packet on.
+// A range that moves from one peer to another should be in the routes of the new one
+// before wireguard-go accepts it from there.
+func (d *Device) SetRoutes(r *Routes) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kept := make(map[filter.Party]*lane, len(r.Peers))
+	v := *d.view.Load()
+	v.table = newTable(r, func(p filter.Party) *lane {
+		l := d.lanes[p]
+		if l == nil {
+			if l = kept[p]; l == nil {
+				l = newLane(p)
+			}
+		}
+		kept[p] = l
+		return l
+	})
+	v.addr4, v.addr6 = firstOf(r.Addresses)
+	for p, l := range d.lanes {
+		if kept[p] == nil {
+			d.counters.gone(l)
+		}
+	}
+	d.lanes = kept
+	d.view.Store(&v)
+}
+
+// Queues implements [tun.MultiQueueDevice]: those of the device inside, then one for
+// packets from peer to peer, which has no descriptor.
+func (d *Device) Queues() []tun.Queue { return append([]tun.Queue(nil), d.queues...) }
+
+// Read reads the first queue of the host; see [tun.Reader].
+func (d *Device) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
+	return d.queues[0].Read(slab, packets)
+}
+
+// File returns the descriptor of the host's device, which keeps it.
+func (d *Device) File() *os.File { return d.inner.File() }
+
+// BatchSize returns that of the host's device.
+func (d *Device) BatchSize() int { return d.inner.BatchSize() }
+
+// Events returns those of the host's device.
+func (d *Device) Events() <-chan tun.Event { return d.inner.Events() }
+
+// Name returns that of the host's device.
+func (d *Device) Name() (string, error) { return d.inner.Name() }
+
+// MTU returns that of the host's device.
+func (d *Device) MTU() (int, error) {
+	mtu, err := d.inner.MTU()
+	if err == nil && mtu > 0 {
+		d.mtu.Store(int64(mtu))
+	}
+	return mtu, err
+}
+
+// DisableUDPGRO implements [tun.GRODevice].
+func (d *Device) DisableUDPGRO() {
+	if g, ok := d.inner.(tun.GRODevice); ok {
+		g.DisableUDPGRO()
+	}
+}
+
+// DisableTCPGRO implements [tun.GRODevice].
+func (d *Device) DisableTCPGRO() {
+	if g, ok := d.inner.(tun.GRODevice); ok {
+		g.DisableTCPGRO()
+	}
+}
+
+// Close closes the host's device and ends all reads with [os.ErrClosed]. What waits
+// for peers is dropped.
+func (d *Device) Close() error {
+	d.closed.Store(true)
+	d.cut.close()
+	return d.inner.Close()
+}
+
+// cutQueue is the queue as wireguard-go sees it.
+type cutQueue struct{ *queue }
+
+// File returns nil: the queue has no descriptor.
+func (cutQueue) File() *os.File { return nil }
