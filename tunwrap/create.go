@@ -16,6 +16,8 @@ const (
 	maxQueues  = 256 // MAX_TAP_QUEUES, drivers/net/tun.c
 	minMTU     = 68  // ETH_MIN_MTU, which TUN devices have too
 	maxMTU     = 65535
+
+	maxTxQueueLen = 1 << 20 // far more than is useful; the kernel allocates it
 )
 
 // A CreateError says why there is no TUN device and what to do about it.
@@ -45,6 +47,7 @@ func (e *CreateError) Unwrap() error { return e.Err }
 var (
 	errName   = errors.New("not an interface name")
 	errQueues = errors.New("number of queues is out of range")
+	errTxLen  = errors.New("length of the queues is out of range")
 	errMTU    = errors.New("MTU is out of range")
 )
 
@@ -72,6 +75,9 @@ func checkOptions(name string, o *Options) error {
 	}
 	if o.MTU < minMTU || o.MTU > maxMTU {
 		return &CreateError{name, fmt.Errorf("%w: %d", errMTU, o.MTU), fmt.Sprintf("use %d to %d", minMTU, maxMTU)}
+	}
+	if o.TxQueueLen < 0 || o.TxQueueLen > maxTxQueueLen {
+		return &CreateError{name, fmt.Errorf("%w: %d", errTxLen, o.TxQueueLen), fmt.Sprintf("use 1 to %d", maxTxQueueLen)}
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ const (
 // and gives none if it does not get all.
 func Create(name string, o *Options) (*Device, error) {
 	opts := o.withDefaults()
+	if opts.TxQueueLen == 0 {
+		opts.TxQueueLen = DefaultTxQueueLen
+	}
 	if err := checkCreate(name, &opts); err != nil {
 		return nil, err
 	}
@@ -46,11 +49,23 @@ func Create(name string, o *Options) (*Device, error) {
 	if err != nil {
 		return nil, createError(name, err)
 	}
+	setTxQueueLen(dev, &opts)
 	d, err := wrap(dev, opts, opts.Queues, 0)
 	if err != nil {
 		return nil, createError(name, err)
 	}
 	return d, nil
+}
+
+// setTxQueueLen sets the length of the kernel's queues if that is asked for. Without
+// the privilege the device works with what it has.
+func setTxQueueLen(dev tun.Device, o *Options) {
+	if o.TxQueueLen <= 0 {
+		return
+	}
+	if err := control(dev.File(), func(fd int) error { return sys.SetTUNTxQueueLen(fd, o.TxQueueLen) }); err != nil {
+		o.Logger.Warn("length of the tun queues is left as it is", "requested", o.TxQueueLen, "err", err)
+	}
 }
 
 // An opener is [sys.OpenTUN].

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,13 +63,24 @@ func TestCreate(t *testing.T) {
 				t.Errorf("%d queues: MTU %d, %v, want 1234", queues, mtu, err)
 			}
 			s := d.Stats()
-			if want := max(queues, 1); len(s.Queues) != want || s.QueuesRequested != want {
+			want := queues
+			if queues == 0 {
+				want = min(runtime.NumCPU(), tunwrap.DefaultQueues)
+			}
+			if len(s.Queues) != want || s.QueuesRequested != want {
 				t.Errorf("%d queues asked for, stats %+v", queues, s)
 			}
 			for _, q := range s.Queues {
 				if !q.Batched {
 					t.Errorf("%d queues: one is not batched: %s", queues, q.Plain)
 				}
+			}
+			link, err := netlink.LinkByName("tun0")
+			if err != nil {
+				return err
+			}
+			if n := link.Attrs().TxQLen; n != tunwrap.DefaultTxQueueLen {
+				t.Errorf("%d queues: they hold %d packets, want %d", queues, n, tunwrap.DefaultTxQueueLen)
 			}
 			return nil
 		})
@@ -134,7 +146,7 @@ func TestCreate_noNode(t *testing.T) {
 		); err != nil {
 			return err
 		}
-		d, err = tunwrap.Create(ifName, nil)
+		d, err = tunwrap.Create(ifName, oneQueue(nil))
 		return err
 	})
 	wantCreateError(t, d, err, fs.ErrNotExist, "/dev/net/tun", "modprobe tun", "--device /dev/net/tun", "Mode = netstack")
@@ -150,7 +162,7 @@ func TestCreate_taken(t *testing.T) {
 		hold func() (release func() error, err error)
 	}{
 		{"one queue", func() (func() error, error) {
-			d, err := tunwrap.Create(ifName, nil)
+			d, err := tunwrap.Create(ifName, oneQueue(nil))
 			return d.Close, err
 		}},
 		{"several queues", func() (func() error, error) {
@@ -199,7 +211,7 @@ func TestCreate_persistent(t *testing.T) {
 	})
 	for _, plain := range []bool{false, true} {
 		l.must(t, func() (err error) {
-			l.dev, err = tunwrap.Create(ifName, &tunwrap.Options{PlainReads: plain})
+			l.dev, err = tunwrap.Create(ifName, oneQueue(&tunwrap.Options{PlainReads: plain}))
 			return err
 		})
 		l.must(t, func() error { return configure(hostV4) })

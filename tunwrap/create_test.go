@@ -31,6 +31,8 @@ func TestCreate_arguments(t *testing.T) {
 		{"sixteen-letters-", tunwrap.Options{}, "not an interface name"},
 		{"wg0", tunwrap.Options{Queues: -1}, "out of range: -1"},
 		{"wg0", tunwrap.Options{Queues: 257}, "out of range: 257"},
+		{"wg0", tunwrap.Options{TxQueueLen: -1}, "out of range: -1"},
+		{"wg0", tunwrap.Options{TxQueueLen: 1<<20 + 1}, "out of range: 1048577"},
 		{"wg0", tunwrap.Options{MTU: 67}, "out of range: 67"},
 		{"wg0", tunwrap.Options{MTU: 65536}, "out of range: 65536"},
 	} {

@@ -23,21 +23,64 @@
 // A batch holds no more segments of superpackets than fit one UDP message of the
 // network side; see drain.go.
 //
-// # Direct writes
-//
-// A packet that is alone in its batch, and TCP segments of one flow that follow each
-// other, are written to a kernel TUN here; everything else by wireguard-go, with its
-// tables that merge flows that interleave. See direct_linux.go and merge.go.
-//
 // On other systems, for devices without a virtio header and for queues without
 // a descriptor the wrapped device reads; [Stats] tell which and why.
+//
+// # Merged writes
+//
+// A batch that is written to a kernel TUN is first planned: which packets of it are
+// consecutive TCP segments of a flow, or UDP packets of a flow of equal size, and can
+// go as one superpacket, with packets of other flows between them or not. The rules
+// are the kernel's own for merging what a network card receives, so that it cuts
+// the superpacket again into the same packets, to the byte; only the identification
+// of IPv4 packets that may not be fragmented, which means nothing, becomes another.
+// Checksums are verified before. Each superpacket, and each packet alone, is one
+// writev(2), without a copy, and without the scheduler being told.
+//
+// Packets of one flow (protocol, addresses, ports) are written in the order in which
+// they were given. Flows may pass each other inside one call of WriteTo. Fragments,
+// packets of other protocols, with IP options or with extension headers pass nothing
+// and are passed by nothing.
+//
+// Some kernels refuse superpackets in a TUN (EINVAL; Linux 6.6.44 and others). One that
+// is accepted reaches the host, so there is no probe but the first use: the packets of
+// one that was refused are written one by one, and if all of them are taken, that
+// protocol is not merged for a minute ([Options].MergeRetry). UDP needs Linux 6.2.
+// [Stats] tell.
+//
+// To a device without a virtio header, and on other systems, the wrapped device
+// writes.
+//
+// # Queues
+//
+// A flow of packets stays in order if it stays on one queue, because each queue is
+// read by a goroutine of its own.
+//
+// Reading: where the kernel lets us, a small program chooses the queue by a hash of
+// the destination address (TUNSETSTEERINGEBPF). So all packets to one address, and to
+// a peer that has one, are read by one goroutine. Else the kernel steers: a
+// flow's packets come from the queue that its other direction was written to last, in
+// the last 3 s, and from one that a hash chooses before; so early packets of a flow
+// may be overtaken. Loading the program needs CAP_BPF, or CAP_SYS_ADMIN before Linux
+// 5.8, or a kernel with kernel.unprivileged_bpf_disabled = 0; the interface
+// Linux 4.16. [Stats] say which it is and why.
+//
+// What is read from two queues for one peer (of several addresses) passes through
+// that peer's staging queue in wireguard-go, which any reader empties. There one
+// container of packets can still overtake another, also of one flow.
+//
+// Writing: WriteTo takes the queue by flow id, which wireguard-go makes of the peer:
+// one peer's packets are written to one queue, by one goroutine. Which one does
+// not matter for the order, and with steering by destination for nothing else.
 //
 // # Packet memory
 //
 // Slabs are the caller's. Read fills one under the rules of [tun.Reader], with
 // [tun.ReadPacketSpacing] bytes before, between and behind packets, and keeps no
 // part of it. A batched queue owns a carry buffer of 64 KiB for the one packet
-// that did not fit. WriteTo lends the packets to the wrapped device for the call.
+// that did not fit. WriteTo lends the packets to the kernel, or to the wrapped device,
+// for the call; where packets are merged it changes the headers of the first. A plan
+// with its iovecs, 14 KB, comes from a pool and keeps no pointer to packets.
 //
 // # Concurrency
 //

@@ -42,32 +42,19 @@ func (d *Drain) Waiting() int {
 	return d.d.rest.segments()
 }
 
-// Lost calls lost.
-func Lost(bufs [][]byte, offset, header, written, failed int) (packets, bytes int) {
-	l := lost(bufs, offset, header, written, failed)
-	return l.packets, l.bytes
-}
-
-// Mergeable is mergeable.
-func Mergeable(bufs [][]byte, offset int) int { return mergeable(bufs, offset) }
-
-// Superpacket returns what is written to the kernel for packets that are mergeable.
-// It changes the headers of the first.
-func Superpacket(bufs [][]byte, offset int) []byte {
-	seg, ok := parseSegment(bufs[0][offset:])
-	if !ok {
-		panic("not a segment")
+// Plan returns the runs in which packets are written, each as the indices of its
+// packets, when TCP and UDP are merged or not.
+func Plan(bufs [][]byte, offset int, tcp, udp bool) [][]int {
+	var p plan
+	p.make(bufs, offset, [kinds]bool{tcp, udp})
+	var out [][]int
+	for _, r := range p.runs[:p.n] {
+		run := []int{int(r.first)}
+		for at := r.first; len(run) < int(r.count); {
+			at = p.next[at]
+			run = append(run, int(at))
+		}
+		out = append(out, run)
 	}
-	size := len(seg.pkt)
-	for _, b := range bufs[1:] {
-		size += len(b) - offset - seg.header
-	}
-	h := seg.superpacket(size, bufs[len(bufs)-1][offset:])
-	frame := make([]byte, virtioHeaderLen, virtioHeaderLen+size)
-	h.encode(frame)
-	frame = append(frame, seg.pkt...)
-	for _, b := range bufs[1:] {
-		frame = append(frame, b[offset+seg.header:]...)
-	}
-	return frame
+	return out
 }

@@ -30,6 +30,7 @@ func FromFiles(files []*os.File, o *Options) (*Device, error) {
 	dev, initial, err := fromFiles(files, &opts)
 	var d *Device
 	if err == nil {
+		setTxQueueLen(dev, &opts)
 		d, err = wrap(dev, opts, 0, initial)
 	}
 	if err != nil {

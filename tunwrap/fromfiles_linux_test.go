@@ -6,9 +6,12 @@ package tunwrap_test
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/tailscale/wireguard-go/tun"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/tunrouter/tunrouter/internal/sys"
@@ -36,12 +39,14 @@ func TestFromFiles(t *testing.T) {
 		flags   uint16
 		files   int
 		block   bool
+		length  int // of the queues that is asked for
 		batched bool
 	}{
-		{"one", tunFlags, 1, false, true},
-		{"blocking", tunFlags, 1, true, true},
-		{"several", tunFlags | unix.IFF_MULTI_QUEUE, 3, true, true},
-		{"without virtio header", unix.IFF_TUN | unix.IFF_NO_PI, 1, false, false},
+		{"one", tunFlags, 1, false, 0, true},
+		{"blocking", tunFlags, 1, true, 0, true},
+		{"several", tunFlags | unix.IFF_MULTI_QUEUE, 3, true, 321, true},
+		{"without virtio header", unix.IFF_TUN | unix.IFF_NO_PI, 1, false, 123, false},
+		{"several without virtio header", unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_MULTI_QUEUE, 2, false, 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			testutil.NeedNetNS(t)
@@ -57,7 +62,7 @@ func TestFromFiles(t *testing.T) {
 					files = append(files, f)
 				}
 				var err error
-				l.dev, err = tunwrap.FromFiles(files, &tunwrap.Options{MTU: 1300, Logger: testutil.Logger(t)})
+				l.dev, err = tunwrap.FromFiles(files, &tunwrap.Options{MTU: 1300, TxQueueLen: test.length, Logger: testutil.Logger(t)})
 				return err
 			})
 			defer l.dev.Close()
@@ -74,11 +79,67 @@ func TestFromFiles(t *testing.T) {
 			if s.Queues[0].Batched != test.batched {
 				t.Errorf("batched %v (%s), want %v", s.Queues[0].Batched, s.Queues[0].Plain, test.batched)
 			}
+			if merging := !s.TCPMerging.Off && !s.UDPMerging.Off; merging != test.batched {
+				t.Errorf("stats %+v, want merging %v", s, test.batched)
+			}
+			if want := map[bool]tunwrap.Steering{false: tunwrap.SteeringNone, true: tunwrap.SteeringDestination}[test.files > 1]; s.Steering != want {
+				t.Errorf("steering %q (%s), want %q", s.Steering, s.SteeringReason, want)
+			}
+			l.must(t, func() error {
+				link, err := netlink.LinkByName(ifName)
+				if err != nil {
+					return err
+				}
+				want := test.length
+				if want == 0 {
+					want = 500 // TUN_READQ_SIZE, drivers/net/tun.c
+				}
+				if n := link.Attrs().TxQLen; n != want {
+					t.Errorf("queues hold %d packets, want %d", n, want)
+				}
+				return nil
+			})
 			if test.files == 1 { // else it is not certain which queue to read
 				l.must(t, func() error { return configure(hostV4) })
 				exchange(t, l)
 			}
 		})
+	}
+}
+
+// TestWithoutHeader writes to a device that wireguard-go writes to, and that counts
+// bytes: each packet is counted as what it became.
+func TestWithoutHeader(t *testing.T) {
+	testutil.NeedNetNS(t)
+	testutil.LeakCheck(t)
+	l := &lab{NS: testutil.NewNS(t)}
+	l.must(t, func() error {
+		f, err := openFile(unix.IFF_TUN|unix.IFF_NO_PI, false)
+		if err != nil {
+			return err
+		}
+		l.dev, err = tunwrap.FromFiles([]*os.File{f}, nil)
+		return err
+	})
+	defer l.dev.Close()
+	write := func(want int, wantErr error) {
+		t.Helper()
+		bufs := slices.Concat(datagrams(false, 1, 20, 20), [][]byte{append(make([]byte, 16), 0x55, 1, 2, 3), nil}, datagrams(false, 2, 20))
+		if n, err := l.dev.Write(bufs, 16); n != want || !errors.Is(err, wantErr) {
+			t.Errorf("Write returned %d, %v, want %d, %v", n, err, want, wantErr)
+		}
+	}
+	write(0, nil) // down
+	l.must(t, func() error { return configure(hostV4) })
+	write(3, nil)
+	l.must(t, deleteLink)
+	write(0, os.ErrClosed)
+	want := tunwrap.WriteStats{
+		Packets: 3, Bytes: 3 * 48, Writes: 1, Batches: tunwrap.Histogram{1: 1}, Empty: 3, Errors: 3 + 1 + 1 + 1,
+		Dropped: tunwrap.WriteDrops{Down: 3, Invalid: 2, Closed: 4},
+	}
+	if diff := cmp.Diff(want, l.dev.Stats().Queues[0].Write); diff != "" {
+		t.Errorf("stats (-want +got):\n%s", diff)
 	}
 }
 

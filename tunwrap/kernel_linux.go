@@ -152,12 +152,6 @@ func gone(file *os.File) bool {
 	return err != nil
 }
 
-// setHeaderLen makes the virtio headers of the interface as long as we and
-// wireguard-go have them, whatever was set on a persistent one before.
-func setHeaderLen(file *os.File) error {
-	return control(file, func(fd int) error { return sys.SetTUNHeaderLen(fd, virtioHeaderLen) })
-}
-
 // deviceName and deviceMTU ask the kernel by descriptor, in whatever network
 // namespace the device is now.
 func deviceName(file *os.File) (name string, err error) {

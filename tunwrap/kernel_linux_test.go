@@ -288,7 +288,7 @@ func TestUpAndDown(t *testing.T) {
 	testutil.LeakCheck(t)
 	l := &lab{NS: testutil.NewNS(t)}
 	l.must(t, func() (err error) {
-		l.dev, err = tunwrap.Create(ifName, &tunwrap.Options{Logger: testutil.Logger(t)})
+		l.dev, err = tunwrap.Create(ifName, oneQueue(&tunwrap.Options{Logger: testutil.Logger(t)}))
 		return err
 	})
 	defer l.dev.Close()
@@ -322,6 +322,7 @@ func TestUpAndDown(t *testing.T) {
 	s := l.dev.Stats().Queues[0].Write
 	want := tunwrap.WriteStats{
 		Packets: 3, Bytes: 3 * 48, Writes: 1, Batches: tunwrap.Histogram{1: 1},
+		UDP:    tunwrap.MergeStats{Packets: 3, Superpackets: 1},
 		Errors: 2, Dropped: tunwrap.WriteDrops{Down: 6},
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
@@ -360,8 +361,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestSingle proves that a packet alone takes the short way, arrives, allocates
-// nothing, and that what the kernel says of it is counted as on the long way.
+// TestSingle proves that a packet alone arrives, allocates nothing, and that what the
+// kernel says of it is counted.
 func TestSingle(t *testing.T) {
 	l := newLab(t, nil)
 	c := l.listen(t, hostV4)
@@ -401,8 +402,6 @@ func TestSingle(t *testing.T) {
 	}
 }
 
-// Writing is covered by TestWriteNoAllocs as far as it is done here; wireguard-go's part
-// allocates for every system call.
 func TestKernelReadNoAllocs(t *testing.T) {
 	l := newLab(t, nil)
 	c := l.listen(t, hostV4)
@@ -423,39 +422,39 @@ func TestKernelReadNoAllocs(t *testing.T) {
 	}
 }
 
-// TestMergedFallsBack proves that packets that the kernel does not take as one go
-// wireguard-go's way, which counts them: here the interface is down. And that
-// switching merging off is heeded.
-func TestMergedFallsBack(t *testing.T) {
-	l := newLab(t, nil)
-	bufs := flowOf(false, 1000, 1000, 500)
-	l.must(t, func() error {
-		link, err := netlink.LinkByName(ifName)
-		if err == nil {
-			err = netlink.LinkSetDown(link)
+// TestMerged writes flows that interleave: the host receives every datagram, each
+// flow's in order.
+func TestMerged(t *testing.T) {
+	const flows, each = 5, 12
+	for _, addr := range [][2]netip.Addr{{hostV4, remoteV4}, {hostV6, remoteV6}} {
+		l := newLab(t, nil)
+		c := l.listen(t, addr[0])
+		host := netip.MustParseAddrPort(c.LocalAddr().String())
+		var bufs [][]byte
+		for i := range each {
+			for f := range flows {
+				p := testutil.UDP(netip.AddrPortFrom(addr[1], uint16(100+f)), host, []byte{byte(f), byte(i), 0, 0})
+				if p[0]>>4 == 4 {
+					p[6] = 0x40
+					repair(p)
+				}
+				bufs = append(bufs, append(make([]byte, 16), p...))
+			}
 		}
-		return err
-	})
-	if n, err := l.dev.Write(bufs, 16); n != 0 || err != nil {
-		t.Errorf("Write returned %d, %v", n, err)
-	}
-	s := l.dev.Stats().Queues[0].Write
-	if s.Merged != 0 || s.Dropped != (tunwrap.WriteDrops{Down: 3}) {
-		t.Errorf("stats %+v, want 3 dropped because the interface is down", s)
-	}
-	l.dev.DisableTCPGRO()
-	l.must(t, func() error {
-		link, err := netlink.LinkByName(ifName)
-		if err == nil {
-			err = netlink.LinkSetUp(link)
+		if n, err := l.dev.Write(bufs, 16); n != len(bufs) || err != nil {
+			t.Fatalf("Write returned %d, %v", n, err)
 		}
-		return err
-	})
-	fresh := flowOf(false, 1000, 1000, 500)
-	if n, err := l.dev.Write(fresh, 16); n != 3 || err != nil {
-		t.Errorf("Write with merging off returned %d, %v", n, err)
-	}
-	if s := l.dev.Stats().Queues[0].Write; s.Merged != 0 || s.Packets != 3 {
-		t.Errorf("stats %+v, want 3 packets and none merged", s)
+		var next [flows]byte
+		b := make([]byte, 100)
+		for range bufs {
+			if n, err := c.Read(b); n != 4 || err != nil || b[1] != next[b[0]] {
+				t.Fatalf("host received %x, %v, want number %d of the flow", b[:n], err, next[b[0]])
+			}
+			next[b[0]]++
+		}
+		w := l.dev.Stats().Queues[0].Write
+		if want := (tunwrap.MergeStats{Packets: flows * each, Superpackets: flows}); w.UDP != want {
+			t.Errorf("UDP %+v, want %+v", w.UDP, want)
+		}
 	}
 }

@@ -26,14 +26,11 @@ func gone(*os.File) bool                                            { return fal
 func deviceName(*os.File) (string, error)                           { return "", errNotLinux }
 func deviceMTU(*os.File) (int, error)                               { return 0, errNotLinux }
 func isKernelTUN(*os.File) bool                                     { return false }
-func setHeaderLen(*os.File) error                                   { return errNotLinux }
 func writesBytes(tun.Device) bool                                   { return false }
-func classifyWrite(error) (writeDrop, int, bool)                    { return dropOther, 0, false }
+func classifyWrite(error) (writeDrop, bool)                         { return dropOther, false }
 
-// A directWriter exists on Linux only.
-type directWriter struct{}
+// A kernelWriter exists on Linux only.
+type kernelWriter struct{}
 
-func newDirectWriter(*kernelReader) directWriter { return directWriter{} }
-
-func (*directWriter) single([]byte, int) (int, error, bool)   { return 0, nil, false }
-func (*directWriter) merged([][]byte, int) (int, error, bool) { return 0, nil, false }
+func (*kernelWriter) write([][]byte, int, *writeResult) error { return errNotLinux }
+func (*Device) openKernel([]tun.Queue, *Options) error        { return errNotLinux }

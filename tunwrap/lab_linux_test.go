@@ -28,7 +28,7 @@ const (
 )
 
 // A lab is a network namespace with a Device in it that is up and has both host
-// addresses.
+// addresses. It has one queue if the test does not say otherwise.
 type lab struct {
 	*testutil.NS
 	dev *tunwrap.Device
@@ -39,13 +39,23 @@ func newLab(t testing.TB, o *tunwrap.Options) *lab {
 	testutil.NeedNetNS(t)
 	l := &lab{NS: testutil.NewNS(t)}
 	l.must(t, func() (err error) {
-		l.dev, err = tunwrap.Create(ifName, o)
+		l.dev, err = tunwrap.Create(ifName, oneQueue(o))
 		return err
 	})
 	t.Cleanup(func() { l.dev.Close() })
 	l.must(t, func() error { return configure(hostV4, hostV6) })
 	l.settle(t, hostV6)
 	return l
+}
+
+// oneQueue returns o with the default of one queue.
+func oneQueue(o *tunwrap.Options) *tunwrap.Options {
+	var c tunwrap.Options
+	if o != nil {
+		c = *o
+	}
+	c.Queues = max(c.Queues, 1)
+	return &c
 }
 
 // settle waits until the kernel takes packets for addr in, which for IPv6 is

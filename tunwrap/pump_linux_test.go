@@ -31,7 +31,7 @@ func twoLabs(t *testing.T, o *tunwrap.Options) (a, b *lab) {
 	make := func(addrs ...netip.Addr) *lab {
 		l := &lab{NS: testutil.NewNS(t)}
 		l.must(t, func() (err error) {
-			l.dev, err = tunwrap.Create(ifName, o)
+			l.dev, err = tunwrap.Create(ifName, oneQueue(o))
 			return err
 		})
 		t.Cleanup(func() { l.dev.Close() })
@@ -87,7 +87,7 @@ func pump(t *testing.T, from tun.Reader, to tun.Device, mtu int) {
 }
 
 // TestTCP carries a stream each way. The kernel leaves its segmentation to us
-// and takes what wireguard-go merged.
+// and takes what we merged.
 func TestTCP(t *testing.T) {
 	for _, mtu := range []int{1420, 8920, 296} {
 		for _, addr := range []netip.Addr{remoteV4, remoteV6} {
@@ -107,8 +107,8 @@ func TestTCP(t *testing.T) {
 					if s.Read.Superpackets == 0 {
 						t.Error("no superpacket was read")
 					}
-					if s.Write.Merged == 0 {
-						t.Error("no superpacket was written directly")
+					if s.Write.TCP.Superpackets == 0 || s.Write.TCP.Fallbacks != 0 {
+						t.Errorf("TCP in writes %+v, want superpackets", s.Write.TCP)
 					}
 					if s.Read.Dropped.Total() != 0 || s.Write.Dropped.Total() != 0 {
 						t.Errorf("drops: read %+v, write %+v", s.Read.Dropped, s.Write.Dropped)
@@ -196,6 +196,9 @@ func TestUDPSegments(t *testing.T) {
 			}
 			if s := a.dev.Stats().Queues[0].Read; s.Superpackets < rounds {
 				t.Errorf("%d superpackets, want %d: the kernel cut them itself", s.Superpackets, rounds)
+			}
+			if s := b.dev.Stats().Queues[0].Write; s.UDP.Superpackets == 0 || s.UDP.Fallbacks != 0 || s.Dropped.Total() != 0 {
+				t.Errorf("writes %+v, want superpackets", s)
 			}
 		})
 	}

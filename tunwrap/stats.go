@@ -25,6 +25,35 @@ type Stats struct {
 	// For a device that was only wrapped both are what it has.
 	QueuesRequested int
 	Queues          []QueueStats
+
+	// Steering says who chooses the queue that a packet is read from,
+	// SteeringReason why it is the kernel.
+	Steering       Steering
+	SteeringReason string
+
+	// TCPMerging and UDPMerging say whether packets are merged when written.
+	TCPMerging MergeState
+	UDPMerging MergeState
+}
+
+// Steering is how packets are spread over the queues that they are read from.
+type Steering string
+
+// The ways of steering.
+const (
+	// SteeringNone: there is one queue, or it is not the kernel that has them.
+	SteeringNone Steering = "none"
+	// SteeringDestination: all packets to one address come from one queue.
+	SteeringDestination Steering = "destination"
+	// SteeringKernel: a flow comes from the queue that its other direction was
+	// written to last, and until there is one, from any.
+	SteeringKernel Steering = "kernel"
+)
+
+// A MergeState says whether packets of a protocol are merged when written.
+type MergeState struct {
+	Off    bool   // they are not, at present
+	Reason string // why
 }
 
 // QueueStats are the counters of one queue.
@@ -66,18 +95,27 @@ type WriteStats struct {
 	Packets uint64 // taken by the wrapped device
 	Bytes   uint64 // of these packets
 	Writes  uint64 // calls that wrote packets
-	Single  uint64 // of these packets, those that went to the kernel alone, without the tables for merging
-	Merged  uint64 // and those that went as superpackets without the tables
 	Batches Histogram
+
+	// Of a kernel device with a virtio header only:
+	Single uint64 // of these packets, those that went to the kernel alone
+	TCP    MergeStats
+	UDP    MergeStats
+
 	Empty   uint64 // slots without a byte, skipped
-	Errors  uint64 // writes to the kernel that failed, each of one or more packets
+	Errors  uint64 // writes that failed, each of one or more packets
 	Dropped WriteDrops
 }
 
-// WriteDrops counts packets that were not written. When the kernel takes some
-// of the writes of a coalesced batch and refuses others, how many packets that
-// were can be an estimate; the sum with Packets and Empty is always what the
-// caller gave. All of a batch count under the reason of its first error.
+// MergeStats counts what was merged of one protocol.
+type MergeStats struct {
+	Packets      uint64 // that went to the kernel in superpackets
+	Superpackets uint64
+	Fallbacks    uint64 // superpackets that the kernel refused and whose packets it then took
+}
+
+// WriteDrops counts packets that were not written. The sum with Packets and Empty
+// is always what the caller gave.
 type WriteDrops struct {
 	Down     uint64 // the interface is down (EIO)
 	Invalid  uint64 // the kernel did not accept the packet (EINVAL)
@@ -161,11 +199,42 @@ const (
 type writeCounters struct {
 	_                      [cacheLine]byte
 	packets, bytes, writes atomic.Uint64
-	single, merged         atomic.Uint64
+	single                 atomic.Uint64
+	merged                 [kinds]struct{ packets, superpackets, fallbacks atomic.Uint64 }
 	batches                [BatchBuckets]atomic.Uint64
 	empty, errors          atomic.Uint64
 	dropped                [writeDrops]atomic.Uint64
 	_                      [cacheLine]byte
+}
+
+func (c *writeCounters) add(r *writeResult) {
+	if r.packets > 0 {
+		c.packets.Add(uint64(r.packets))
+		c.bytes.Add(uint64(r.bytes))
+		c.writes.Add(1)
+		c.batches[bucket(r.packets)].Add(1)
+	}
+	add(&c.single, uint64(r.single))
+	for k := range r.merged {
+		m, to := &r.merged[k], &c.merged[k]
+		add(&to.packets, uint64(m.packets))
+		add(&to.superpackets, uint64(m.superpackets))
+		add(&to.fallbacks, uint64(m.fallbacks))
+	}
+	add(&c.empty, uint64(r.empty))
+	add(&c.errors, uint64(r.errors))
+	for reason, n := range r.dropped {
+		add(&c.dropped[reason], uint64(n))
+	}
+}
+
+func (c *writeCounters) mergeStats(k kind) MergeStats {
+	m := &c.merged[k]
+	return MergeStats{
+		Packets:      m.packets.Load(),
+		Superpackets: m.superpackets.Load(),
+		Fallbacks:    m.fallbacks.Load(),
+	}
 }
 
 func (c *writeCounters) snapshot() WriteStats {
@@ -174,7 +243,8 @@ func (c *writeCounters) snapshot() WriteStats {
 		Bytes:   c.bytes.Load(),
 		Writes:  c.writes.Load(),
 		Single:  c.single.Load(),
-		Merged:  c.merged.Load(),
+		TCP:     c.mergeStats(kindTCP),
+		UDP:     c.mergeStats(kindUDP),
 		Batches: histogram(&c.batches),
 		Empty:   c.empty.Load(),
 		Errors:  c.errors.Load(),
@@ -201,3 +271,6 @@ func add(c *atomic.Uint64, n uint64) {
 		c.Add(n)
 	}
 }
+
+// reasonInner is why packets are not merged here.
+const reasonInner = "left to the wrapped device"

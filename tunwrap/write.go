@@ -5,14 +5,18 @@ package tunwrap
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/tailscale/wireguard-go/conn"
 )
 
-// maxWrite is the most packets that are given to the wrapped device at once: its
-// tables for merging are made for so many flows.
+// maxWrite is the most packets that are planned, or given to the wrapped device, at
+// once.
 const maxWrite = conn.IdealBatchSize
+
+// errOffset means that the virtio header has no room before the packets.
+var errOffset = fmt.Errorf("tunwrap: write with less than %d bytes before the packets", virtioHeaderLen)
 
 // Write is [Device.WriteTo] with flow 0.
 func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
@@ -29,144 +33,94 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 // are no error: what is in them is the peer's doing. An error is that of the
 // device, [os.ErrClosed] when it is closed or deleted, or of the arguments.
 func (d *Device) WriteTo(flow int, bufs [][]byte, offset int) (int, error) {
-	c := &d.writers[uint(flow)%uint(len(d.writers))]
-	if d.closed.Load() {
-		c.drop(dropClosed, bufs, offset)
-		return 0, os.ErrClosed
-	}
-	written, bytes := 0, 0
+	var r writeResult
+	queue := int(uint(flow) % uint(len(d.writers)))
 	var err error
 	for len(bufs) > 0 && err == nil {
-		run, size := runOf(bufs, offset)
-		if run == 0 {
-			c.empty.Add(1)
-			bufs = bufs[1:]
-			continue
-		}
-		var n, b int
-		if first, many := d.merge(bufs[:run], offset); first > 0 {
-			run, size = runOf(bufs[:first], offset) // what is before goes first
-		} else if many > 1 {
-			run, size = runOf(bufs[:many], offset)
-			if d.giveMerged(c, flow, bufs[:run], offset) {
-				written += run
-				bytes += size
-				bufs = bufs[run:]
-				continue
+		some := bufs[:min(len(bufs), maxWrite)]
+		switch {
+		case d.closed.Load():
+			r.drop(dropClosed, some, offset)
+			err = os.ErrClosed
+		case d.kernel == nil:
+			some, err = d.writeInner(flow, some, offset, &r)
+		case offset < virtioHeaderLen:
+			r.drop(dropOther, some, offset)
+			err = errOffset
+		default:
+			if err = d.kernel[queue].write(some, offset, &r); err != nil && d.closed.Load() {
+				err = os.ErrClosed
 			}
 		}
-		n, b, err = d.writeRun(c, flow, bufs[:run], size, offset)
-		written += n
-		bytes += b
-		bufs = bufs[run:]
+		bufs = bufs[len(some):]
 	}
-	if written > 0 {
-		c.packets.Add(uint64(written))
-		c.bytes.Add(uint64(bytes))
-		c.writes.Add(1)
-		c.batches[bucket(written)].Add(1)
-		if d.down.Load() && d.down.CompareAndSwap(true, false) {
-			d.log.Info("tun device takes packets again")
-		}
-	}
+	reason := dropOther
 	if errors.Is(err, os.ErrClosed) {
-		c.drop(dropClosed, bufs, offset)
-	} else {
-		c.drop(dropOther, bufs, offset)
-	}
-	return written, err
-}
-
-// runOf returns how many packets at the start of bufs can be written at once,
-// and their bytes.
-func runOf(bufs [][]byte, offset int) (run, size int) {
-	for _, b := range bufs[:min(len(bufs), maxWrite)] {
-		if len(b) <= offset {
-			break
-		}
-		size += len(b) - offset
-		run++
-	}
-	return run, size
-}
-
-// writeRun writes packets of size bytes together, none of them empty, counts
-// those that were dropped, and returns the number and bytes of the others.
-func (d *Device) writeRun(c *writeCounters, flow int, bufs [][]byte, size, offset int) (packets, bytes int, err error) {
-	n, err := d.give(c, flow, bufs, offset)
-	if err == nil && (d.bytes || n >= len(bufs)) {
-		return len(bufs), size, nil
-	}
-	if d.closed.Load() {
-		err = os.ErrClosed
-	}
-	reason, failed, transient := dropOther, 0, false
-	if d.bytes {
-		reason, failed, transient = classifyWrite(err)
-	} else if errors.Is(err, os.ErrClosed) {
 		reason = dropClosed
 	}
-	var l loss
+	r.drop(reason, bufs, offset)
+	d.writers[queue].add(&r)
+	if r.packets > 0 && d.down.Load() && d.down.CompareAndSwap(true, false) {
+		d.log.Info("tun device takes packets again")
+	}
+	for reason, cause := range r.causes {
+		if cause != nil {
+			d.tell(writeDrop(reason), cause)
+		}
+	}
+	return r.packets, err
+}
+
+// writeInner has the wrapped device write the packets at the start of bufs, up to an
+// empty one, and returns those it is done with.
+func (d *Device) writeInner(flow int, bufs [][]byte, offset int, r *writeResult) (done [][]byte, err error) {
+	n, size := 0, 0
+	for n < len(bufs) && len(bufs[n]) > offset {
+		size += len(bufs[n]) - offset
+		if n++; d.bytes {
+			break
+		}
+	}
+	if n == 0 {
+		r.empty++
+		return bufs[:1], nil
+	}
+	taken, err := d.writeTo(flow, bufs[:n], offset)
 	if d.bytes {
-		l = lost(bufs, offset, d.header, n, failed)
-	} else {
-		for _, b := range bufs[min(max(n, 0), len(bufs)):] {
-			l.add(1, len(b)-offset)
+		// A device that counts bytes gets one packet a call: it takes it or has an error.
+		if err == nil {
+			r.took(1, size)
+			return bufs[:1], nil
 		}
+		reason, transient := classifyWrite(err)
+		if d.closed.Load() {
+			reason, transient, err = dropClosed, false, os.ErrClosed
+		}
+		if transient {
+			r.refuse(reason, 1, err)
+			return bufs[:1], nil
+		}
+		r.errors++
+		r.dropped[reason]++
+		return bufs[:1], err
 	}
+	taken = min(max(taken, 0), n)
+	for _, b := range bufs[taken:n] {
+		size -= len(b) - offset
+	}
+	r.took(taken, size)
+	reason := dropOther
 	if err != nil {
-		c.errors.Add(uint64(max(failed, 1)))
-	}
-	c.dropped[reason].Add(uint64(l.packets))
-	if transient {
-		d.tell(reason, err)
-		err = nil
-	}
-	return len(bufs) - l.packets, size - l.bytes, err
-}
-
-// merge returns the first of the packets, none of them empty, from which on many
-// can be written as one superpacket; 0, 0 when there are none.
-func (d *Device) merge(bufs [][]byte, offset int) (first, many int) {
-	if len(bufs) == 1 || d.directs == nil || offset < virtioHeaderLen || d.apart.Load() {
-		return 0, 0
-	}
-	for i := range bufs {
-		if n := mergeable(bufs[i:], offset); n > 1 {
-			return i, n
+		r.errors++
+		if d.closed.Load() {
+			err = os.ErrClosed
+		}
+		if errors.Is(err, os.ErrClosed) {
+			reason = dropClosed
 		}
 	}
-	return 0, 0
-}
-
-// direct returns the direct writer of the queue that flow belongs to.
-func (d *Device) direct(flow int) *directWriter {
-	return &d.directs[uint(flow)%uint(len(d.directs))]
-}
-
-// giveMerged writes packets as one superpacket. When it could not, they are as they
-// were, and wireguard-go's way will tell why.
-func (d *Device) giveMerged(c *writeCounters, flow int, bufs [][]byte, offset int) bool {
-	_, err, ok := d.direct(flow).merged(bufs, offset)
-	if err != nil || !ok {
-		return false
-	}
-	c.merged.Add(uint64(len(bufs)))
-	return true
-}
-
-// give gives packets, none of them empty, to the queue that flow belongs to.
-func (d *Device) give(c *writeCounters, flow int, bufs [][]byte, offset int) (int, error) {
-	if len(bufs) == 1 && d.directs != nil && offset >= virtioHeaderLen {
-		n, err, ok := d.direct(flow).single(bufs[0], offset)
-		if ok {
-			if err == nil {
-				c.single.Add(1)
-			}
-			return n, err
-		}
-	}
-	return d.writeTo(flow, bufs, offset)
+	r.dropped[reason] += n - taken
+	return bufs[:n], err
 }
 
 // tell logs that writes fail: each time the interface goes down, and once in the
@@ -181,16 +135,5 @@ func (d *Device) tell(reason writeDrop, err error) {
 	}
 	if !d.told[reason].Swap(true) {
 		d.log.Warn("tun device refused packets; more are only counted", "err", err)
-	}
-}
-
-// drop counts packets that were not given to the device at all.
-func (c *writeCounters) drop(reason writeDrop, bufs [][]byte, offset int) {
-	for _, b := range bufs {
-		if len(b) > offset {
-			c.dropped[reason].Add(1)
-		} else {
-			c.empty.Add(1)
-		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writesBytes reports whether dev's Write returns bytes, virtio headers
-// included, instead of packets as [tun.Device] says.
+// writesBytes reports whether dev's Write returns bytes instead of packets as
+// [tun.Device] says.
 func writesBytes(dev tun.Device) bool {
 	_, ok := dev.(*tun.NativeTun)
 	return ok
@@ -29,39 +29,15 @@ func isKernelTUN(file *os.File) bool {
 	return err == nil || errors.Is(err, unix.EBADFD)
 }
 
-// classifyWrite takes the error of a kernel device's Write, which joins the
-// errors of several system calls, apart: the reason of the first, how many
-// there were, and whether they concern the packets rather than the device.
-func classifyWrite(err error) (reason writeDrop, failed int, transient bool) {
+// classifyWrite returns the reason for which a kernel device did not write a packet,
+// and whether that concerns the packet rather than the device.
+func classifyWrite(err error) (reason writeDrop, transient bool) {
 	if errors.Is(err, os.ErrClosed) {
-		return dropClosed, 0, false
+		return dropClosed, false
 	}
-	reason, transient = dropOther, true
-	var walk func(error)
-	walk = func(err error) {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range joined.Unwrap() {
-				walk(e)
-			}
-			return
-		}
-		var errno syscall.Errno
-		if !errors.As(err, &errno) {
-			transient = false
-			return
-		}
-		if failed++; failed > 1 {
-			return
-		}
-		switch errno {
-		case unix.EIO:
-			reason = dropDown
-		case unix.EINVAL:
-			reason = dropInvalid
-		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
-			reason = dropNoBuffer
-		}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return dropOther, false
 	}
-	walk(err)
-	return reason, failed, transient
+	return dropOf(errno), true
 }

@@ -18,7 +18,8 @@
 //
 // [OpenTUN] attaches a queue, [TUNInfo], [TUNMTU] and [SetTUNMTU] ask and change
 // the interface behind one, also when it has moved to another network namespace.
-// Package tunwrap calls them.
+// [NewTUNSteering] loads a program that chooses the queue of a packet, assembled here,
+// for [SetTUNSteering]. Package tunwrap calls them.
 //
 // # Memory
 //

@@ -62,6 +62,25 @@ func SetTUNHeaderLen(fd, n int) error {
 	return os.NewSyscallError("ioctl TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, n))
 }
 
+// SetTUNOffload tells the interface behind the TUN descriptor fd which kinds of
+// superpackets, TUN_F_ flags, may be read from it. The error is EINVAL, and nothing
+// changes, when the kernel does not know one of them.
+func SetTUNOffload(fd int, flags uint) error {
+	return os.NewSyscallError("ioctl TUNSETOFFLOAD", unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(flags)))
+}
+
+// SetTUNTxQueueLen sets how many packets each queue of the interface behind the TUN
+// descriptor fd holds, under the conditions of [SetTUNMTU].
+func SetTUNTxQueueLen(fd, n int) error {
+	if _, err := TUNInThisNetNS(fd); errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return tunIoctl(fd, func(socket int, ifr *unix.Ifreq) error {
+		ifr.SetUint32(uint32(n))
+		return os.NewSyscallError("ioctl SIOCSIFTXQLEN", unix.IoctlIfreq(socket, unix.SIOCSIFTXQLEN, ifr))
+	})
+}
+
 // TUNInThisNetNS reports whether the interface behind the TUN descriptor fd is
 // in the network namespace of the calling thread. Where the kernel cannot tell
 // (before 5.6, or without CAP_NET_ADMIN there) it returns an error.

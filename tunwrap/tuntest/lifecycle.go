@@ -104,21 +104,23 @@ func testCloseUnblocks(t *testing.T, s *suite) {
 func testCloseWhileBusy(t *testing.T, s *suite) {
 	var wg sync.WaitGroup
 	busy := make(chan struct{}, 2)
-	wg.Go(func() {
-		slab, packets := make([]byte, slabLen), make([]tun.ReadPacket, s.Device.BatchSize())
-		for {
-			n, err := s.Device.Read(slab, packets)
-			if err != nil {
-				return
-			}
-			if n > 0 {
-				select {
-				case busy <- struct{}{}:
-				default:
+	for _, q := range tun.QueuesOf(s.Device) { // any of them may get the host's packets
+		wg.Go(func() {
+			slab, packets := make([]byte, slabLen), make([]tun.ReadPacket, s.Device.BatchSize())
+			for {
+				n, err := q.Read(slab, packets)
+				if err != nil {
+					return
+				}
+				if n > 0 {
+					select {
+					case busy <- struct{}{}:
+					default:
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 	wg.Go(func() {
 		for i := 0; ; i++ {
 			if _, err := s.Device.Write(s.batch(i, 4, s.Offset), s.Offset); err != nil {
