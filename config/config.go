@@ -16,11 +16,12 @@ type Config struct {
 	// Path is the file that [Load] read, symbolic links resolved; otherwise empty.
 	Path string
 
-	// Interface, Peers and Router are the sections of the file. Peers are in the
-	// order of the file, each public key once.
+	// Interface, Peers, Router and Filter are the sections of the file. Peers are in
+	// the order of the file, each public key once.
 	Interface Interface
 	Peers     []Peer
 	Router    Router
+	Filter    Filter
 
 	// Warnings are what the file may not mean, in the order of its lines. They
 	// are no part of the configuration: [Diff] and [Config.WriteTo] ignore them.

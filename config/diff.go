@@ -16,11 +16,14 @@ type Changes struct {
 	Changed        []PeerChange // in the order of the new Config
 	Interface      InterfaceChanges
 	Router         RouterChanges
+	// Filter says that names or rules differ. Rules in another order are different,
+	// their text does not count.
+	Filter bool
 }
 
 // Empty reports whether there is nothing to do.
 func (c Changes) Empty() bool {
-	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{}
+	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter
 }
 
 // PeersChanged reports whether any peer is added, removed or changed.
@@ -34,6 +37,7 @@ func (c Changes) LogValue() slog.Value {
 		slog.Int("peers_changed", len(c.Changed)),
 		slog.Any("interface", c.Interface.Names()),
 		slog.Any("router", c.Router.Names()),
+		slog.Bool("filter", c.Filter),
 	)
 }
 
@@ -89,7 +93,7 @@ func (c InterfaceChanges) Names() []string {
 
 // RouterChanges says which fields of [Router] differ.
 type RouterChanges struct {
-	Mode, Queues                                bool
+	Mode, Queues, TxQueueLength, PeerForwarding bool
 	Sockets, GSO, GRO                           bool
 	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
 	FlushTimeout, ReceiveBuffer, SendBuffer     bool
@@ -101,6 +105,8 @@ func (c RouterChanges) Names() []string {
 	return named([]change{
 		{"Mode", c.Mode},
 		{"Queues", c.Queues},
+		{"TxQueueLength", c.TxQueueLength},
+		{"PeerForwarding", c.PeerForwarding},
 		{"Sockets", c.Sockets},
 		{"GSO", c.GSO},
 		{"GRO", c.GRO},
@@ -144,6 +150,7 @@ func Diff(old, new *Config) Changes {
 	changes := Changes{
 		Interface: diffInterface(&old.Interface, &new.Interface),
 		Router:    diffRouter(&old.Router, &new.Router),
+		Filter:    !old.Filter.equal(&new.Filter),
 	}
 	before := byPublicKey(old.Peers)
 	after := byPublicKey(new.Peers)
@@ -228,19 +235,21 @@ func samePrivateKey(a, b Key) bool {
 
 func diffRouter(old, new *Router) RouterChanges {
 	return RouterChanges{
-		Mode:          old.Mode != new.Mode,
-		Queues:        old.Queues != new.Queues,
-		Sockets:       old.Sockets != new.Sockets,
-		GSO:           old.GSO != new.GSO,
-		GRO:           old.GRO != new.GRO,
-		GSOSegments:   old.GSOSegments != new.GSOSegments,
-		GSOBytes:      old.GSOBytes != new.GSOBytes,
-		GSOSentinel:   old.GSOSentinel != new.GSOSentinel,
-		GROSlot:       old.GROSlot != new.GROSlot,
-		FlushTimeout:  old.FlushTimeout != new.FlushTimeout,
-		ReceiveBuffer: old.ReceiveBuffer != new.ReceiveBuffer,
-		SendBuffer:    old.SendBuffer != new.SendBuffer,
-		ControlSocket: old.ControlSocket != new.ControlSocket,
-		LogLevel:      old.LogLevel != new.LogLevel || old.LogLevelSet != new.LogLevelSet,
+		Mode:           old.Mode != new.Mode,
+		Queues:         old.Queues != new.Queues,
+		TxQueueLength:  old.TxQueueLength != new.TxQueueLength,
+		PeerForwarding: old.PeerForwarding != new.PeerForwarding,
+		Sockets:        old.Sockets != new.Sockets,
+		GSO:            old.GSO != new.GSO,
+		GRO:            old.GRO != new.GRO,
+		GSOSegments:    old.GSOSegments != new.GSOSegments,
+		GSOBytes:       old.GSOBytes != new.GSOBytes,
+		GSOSentinel:    old.GSOSentinel != new.GSOSentinel,
+		GROSlot:        old.GROSlot != new.GROSlot,
+		FlushTimeout:   old.FlushTimeout != new.FlushTimeout,
+		ReceiveBuffer:  old.ReceiveBuffer != new.ReceiveBuffer,
+		SendBuffer:     old.SendBuffer != new.SendBuffer,
+		ControlSocket:  old.ControlSocket != new.ControlSocket,
+		LogLevel:       old.LogLevel != new.LogLevel || old.LogLevelSet != new.LogLevelSet,
 	}
 }

@@ -34,21 +34,22 @@ func TestDiffEmpty(t *testing.T) {
 func TestDiffFields(t *testing.T) {
 	base := func() *config.Config { return mustParse(t, readFile(t, "testdata/all.conf")) }
 	values := map[reflect.Type]any{
-		reflect.TypeFor[config.Key]():      mustKey(t, peerC),
-		reflect.TypeFor[uint16]():          uint16(7),
-		reflect.TypeFor[uint32]():          uint32(7),
-		reflect.TypeFor[int]():             7,
-		reflect.TypeFor[string]():          "changed",
-		reflect.TypeFor[[]netip.Prefix]():  prefixes("10.99.0.0/24"),
-		reflect.TypeFor[[]netip.Addr]():    addrs("10.99.0.1"),
-		reflect.TypeFor[[]string]():        []string{"changed"},
-		reflect.TypeFor[bool]():            false,
-		reflect.TypeFor[config.Table]():    config.Table{Mode: config.TableOff},
-		reflect.TypeFor[config.Endpoint](): config.Endpoint{Host: "changed", Port: 7},
-		reflect.TypeFor[config.Mode]():     config.ModeTUN,
-		reflect.TypeFor[config.Switch]():   config.SwitchUnset,
-		reflect.TypeFor[slog.Level]():      slog.LevelError,
-		reflect.TypeFor[time.Duration]():   7 * time.Millisecond,
+		reflect.TypeFor[config.Key]():        mustKey(t, peerC),
+		reflect.TypeFor[uint16]():            uint16(7),
+		reflect.TypeFor[uint32]():            uint32(7),
+		reflect.TypeFor[int]():               7,
+		reflect.TypeFor[string]():            "changed",
+		reflect.TypeFor[[]netip.Prefix]():    prefixes("10.99.0.0/24"),
+		reflect.TypeFor[[]netip.Addr]():      addrs("10.99.0.1"),
+		reflect.TypeFor[[]string]():          []string{"changed"},
+		reflect.TypeFor[bool]():              false,
+		reflect.TypeFor[config.Table]():      config.Table{Mode: config.TableOff},
+		reflect.TypeFor[config.Endpoint]():   config.Endpoint{Host: "changed", Port: 7},
+		reflect.TypeFor[config.Mode]():       config.ModeTUN,
+		reflect.TypeFor[config.Forwarding](): config.ForwardingIsolated,
+		reflect.TypeFor[config.Switch]():     config.SwitchUnset,
+		reflect.TypeFor[slog.Level]():        slog.LevelError,
+		reflect.TypeFor[time.Duration]():     7 * time.Millisecond,
 	}
 	tests := []struct {
 		section string
@@ -98,6 +99,43 @@ func TestDiffFields(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestDiffFilter changes each part of [Filter], one at a time, and wants it reported, but
+// not what is no part of it.
+func TestDiffFilter(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*config.Filter)
+		want   bool
+	}{
+		{"nothing", func(*config.Filter) {}, false},
+		{"text", func(f *config.Filter) { f.Rules[0].Text = "other" }, false},
+		{"lines", func(f *config.Filter) { f.Rules[0].Line, f.Names[0].Line = 99, 98 }, false},
+		{"order", func(f *config.Filter) { f.Rules[0], f.Rules[1] = f.Rules[1], f.Rules[0] }, true},
+		{"one less", func(f *config.Filter) { f.Rules = f.Rules[1:] }, true},
+		{"action", func(f *config.Filter) { f.Rules[2].Deny = true }, true},
+		{"from host", func(f *config.Filter) { f.Rules[0].From.Host = false }, true},
+		{"from name", func(f *config.Filter) { f.Rules[0].From.Names = nil }, true},
+		{"from key", func(f *config.Filter) { f.Rules[1].From.Keys[0] = mustKey(t, peerC) }, true},
+		{"to peers", func(f *config.Filter) { f.Rules[0].To.Peers = false }, true},
+		{"to range", func(f *config.Filter) { f.Rules[0].To.Prefixes[0] = prefixes("10.0.0.0/9")[0] }, true},
+		{"protocol", func(f *config.Filter) { f.Rules[0].Protocol = 17 }, true},
+		{"port", func(f *config.Filter) { f.Rules[0].Ports[0].Last = 23 }, true},
+		{"source port", func(f *config.Filter) { f.Rules[1].SourcePorts = nil }, true},
+		{"name", func(f *config.Filter) { f.Names[0].Name = "other" }, true},
+		{"key of a name", func(f *config.Filter) { f.Names[0].Keys[0] = mustKey(t, peerC) }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before, after := mustParse(t, readFile(t, "testdata/all.conf")), mustParse(t, readFile(t, "testdata/all.conf"))
+			tt.change(&after.Filter)
+			c := config.Diff(before, after)
+			if c.Filter != tt.want || c.Empty() == tt.want || c.PeersChanged() {
+				t.Errorf("Filter = %t, Empty = %t, PeersChanged = %t; want Filter = %t", c.Filter, c.Empty(), c.PeersChanged(), tt.want)
+			}
+		})
 	}
 }
 

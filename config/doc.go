@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT
 
 // Package config reads, checks, compares and writes configuration files: the
-// format of wg(8) and wg-quick(8), and a [Router] section for what is ours.
+// format of wg(8) and wg-quick(8), and the sections [Router] and [Filter] for what
+// is ours.
 //
 // Most callers want [Find] and [Load], which give a [Config] or a list of
 // everything that is wrong with the file:
@@ -24,7 +25,7 @@
 // inside them too for the keys of wg. A comment reaches from # to the end of the
 // line, except in the four hooks, which keep it (v1.0.20210914 still cut it there
 // as well). A byte order mark and CRLF line ends are skipped. Address, DNS,
-// AllowedIPs and the hooks accumulate; of any other key that is repeated the last
+// AllowedIPs, the hooks and the lines of [Filter] accumulate; of any other key that is repeated the last
 // one counts, with a warning. Sections may be repeated.
 //
 // Where wg applies a file line by line, a Config is the state it ends with:
@@ -42,6 +43,15 @@
 //
 // PrivateKey is required, except when a PreUp or PostUp hook may set it, as in
 // the example of wg-quick(8): then its absence is a warning.
+//
+// [Filter] has names for peers and rules; of the rules the first that matches decides, so
+// that their order counts, across all sections of this name. A rule is any, or
+// conditions that must all hold:
+//
+//	[from ENDS] [to ENDS] [proto tcp|udp|icmp|NUMBER] [sport PORTS] [port PORTS]
+//
+// ENDS are any, or of host, peers, names, public keys, addresses and ranges, with commas
+// between them, those of which one has to hold; PORTS are numbers and FIRST-LAST.
 //
 // # Errors
 //

@@ -22,6 +22,7 @@ func (p *parser) finish() {
 	if len(p.problems) == 0 {
 		p.mergePeers()
 	}
+	p.finishFilter()
 }
 
 // checkInterface checks the keys of [Interface] against each other.

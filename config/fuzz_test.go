@@ -44,6 +44,8 @@ func FuzzValue(f *testing.F) {
 		"10.0.0.1/24, fd00::1/64", "10.0.0.77", "10.0.0.1/255.255.254.0", "::ffff:10.0.0.0/104", "0.0.0.0/0,::/0", "10.0.0.0/24,",
 		"1.1.1.1 corp.example ~. fe80::1%eth0", "192.0.2.1:51820", "[2001:DB8::1]:51820", "2001:db8::1:51820", "[fe80::1%a]b]:1",
 		"vpn.b\u00fccher.example:1", "localhost.:1", "/run/my router.sock", "netstack", "debug",
+		"any", "from host to peers", "to 10.0.0.0/8, fd00::/8 proto tcp port 22, 8000-8080", "proto udp sport 53", "proto 47",
+		"from " + peerA + "," + peerB + " to any", "from laptop to host proto icmp", "laptop " + peerA, "both " + peerA + ", " + peerB, "isolated",
 		"16", "64K", "65535", "50us", "1.5ms", "1s", "250.001\u00b5s", "-1ms", "1e3us", testPrivate, testPublic,
 	}
 	for section, keys := range config.KnownKeys() {
@@ -116,6 +118,37 @@ func FuzzWrite(f *testing.F) {
 		}
 		if a, ok := c.Peers[0].Endpoint.AddrPort(); ok {
 			c.Peers[0].Endpoint.Host = a.Addr().String() // what a file makes of other spellings
+		}
+		checkWritten(t, c)
+	})
+}
+
+// FuzzWriteFilter is FuzzWrite for the names and numbers of a filter.
+func FuzzWriteFilter(f *testing.F) {
+	f.Add("laptop", "laptop", "Allow = any", uint8(6), uint16(1), uint16(2), true)
+	f.Add("laptop", "LAPTOP", "", uint8(0), uint16(0), uint16(0), false)
+	f.Add("a\nAllow = any", "a\nAllow = any", "any\nAllow = any", uint8(1), uint16(0), uint16(0), false)
+	f.Add("any", "10.0.0.0/8", "#", uint8(17), uint16(9), uint16(8), true)
+	f.Add("a "+peerB+"\nPeers = b", "b", "", uint8(47), uint16(1), uint16(1), true)
+	f.Fuzz(func(t *testing.T, name, used, text string, protocol uint8, first, last uint16, ranged bool) {
+		rule := config.FilterRule{From: config.FilterEnd{Names: []string{used}}, Protocol: protocol, Text: text}
+		if ranged {
+			rule.Ports = ports(first, last)
+		}
+		c := &config.Config{
+			Interface: config.Interface{PrivateKey: mustKey(t, testPrivate)},
+			Peers:     []config.Peer{{PublicKey: mustKey(t, peerA)}},
+			Filter: config.Filter{
+				Names: []config.FilterName{{Name: name, Keys: []config.Key{mustKey(t, peerA)}}},
+				Rules: []config.FilterRule{rule, {Deny: true}},
+			},
+		}
+		if err := c.Validate(); err != nil {
+			var e *config.Error
+			if !errors.As(err, &e) || len(e.Problems) == 0 {
+				t.Fatalf("Validate = %#v", err)
+			}
+			return
 		}
 		checkWritten(t, c)
 	})

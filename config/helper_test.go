@@ -37,6 +37,8 @@ func same() cmp.Options {
 		cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{}),
 		cmpopts.IgnoreFields(config.Config{}, "Path", "Warnings"),
 		cmpopts.IgnoreFields(config.Peer{}, "Line"),
+		cmpopts.IgnoreFields(config.FilterName{}, "Line"),
+		cmpopts.IgnoreFields(config.FilterRule{}, "Line", "Text"),
 	}
 }
 

@@ -52,6 +52,9 @@ type parser struct {
 	interfaceLine  int            // of the first [Interface], 0 without one
 	interfaceGiven map[string]int // given of [Interface], kept between its sections
 	routerGiven    map[string]int
+	filterGiven    map[string]int
+
+	nameLines, ruleLines []int // of [Filter]: each Peers, and each Allow and Deny
 }
 
 // A section is the name of a section and the keys that it knows.
@@ -81,9 +84,11 @@ func newParser(file string) *parser {
 			{name: "Interface", keys: interfaceKeys()},
 			{name: "Peer", keys: peerKeys()},
 			{name: "Router", keys: routerKeys()},
+			{name: "Filter", keys: filterKeys()},
 		},
 		interfaceGiven: map[string]int{},
 		routerGiven:    map[string]int{},
+		filterGiven:    map[string]int{},
 	}
 }
 
@@ -170,7 +175,7 @@ func (p *parser) header(line int, text string) {
 	// Lines up to the next section would only repeat the mistake.
 	p.section, p.skip, p.unknownSection = nil, true, true
 	if !closed {
-		p.problem(line, "", "write [Interface], [Peer] or [Router] on a line of its own", show(text)+" is not a section")
+		p.problem(line, "", "write [Interface], [Peer], [Router] or [Filter] on a line of its own", show(text)+" is not a section")
 		return
 	}
 	names := make([]string, len(p.sections))
@@ -195,6 +200,8 @@ func (p *parser) begin(line int, s *section) {
 		}
 	case "Router":
 		p.given = p.routerGiven
+	case "Filter":
+		p.given = p.filterGiven
 	case "Peer":
 		p.given = map[string]int{}
 		p.peers = append(p.peers, &peerSection{peer: Peer{Line: line}, given: p.given})

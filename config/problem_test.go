@@ -113,6 +113,8 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		"as port":                "[Peer]\nEndpoint = localhost:%s",
 		"in the router":          "[Router]\nMode = %s\nQueues = %s\nGSO = %s\nReceiveBuffer = %s\nControlSocket = %s\nLogLevel = %s",
 		"on the sockets":         "[Router]\nSockets = %s\nGSOSegments = %s\nGSOBytes = %s\nGSOSentinel = %s\nGROSlot = %s\nFlushTimeout = %s",
+		"in the filter":          "[Filter]\nPeers = %s\nPeers = a %s\nPeers = b %s %s\nAllow = %s\nDeny = from %s\nAllow = to %s/8 proto %s port %s",
+		"in the filter, cut":     "[Filter]\nPeers = a %sA\nAllow = from x%s to %s,%s\nAllow = proto tcp port %s,1",
 		"in the wrong section":   "[Peer]\nPrivateKey = %s",
 		"outside of any section": "PrivateKey = %s\n%s\n",
 	}

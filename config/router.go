@@ -14,8 +14,16 @@ import (
 
 // A Router is the [Router] section: what WireGuard's own tools do not know.
 type Router struct {
-	Mode   Mode // where packets of the host come from
-	Queues int  // TUN queues, 1 to 256; 0 is the default, one
+	Mode Mode // where packets of the host come from
+
+	// Queues is how many queues the TUN has, 1 to 256; 0 is the default, one per CPU
+	// and at most 8.
+	Queues int
+	// TxQueueLength is how many packets the kernel holds for each of them, 1 to
+	// 1,000,000; 0 is the default, 1000.
+	TxQueueLength int
+	// PeerForwarding says what becomes of packets from one peer to another.
+	PeerForwarding Forwarding
 
 	// Sockets is how many UDP sockets each address family has, 1 to 16; 0 is the
 	// default, one per CPU and at most 4.
@@ -114,6 +122,8 @@ func routerKeys() []key {
 	return slices.Concat([]key{
 		{name: "Mode", set: setMode, spaced: true},
 		{name: "Queues", set: setQueues, spaced: true},
+		{name: "TxQueueLength", set: setTxQueueLength, spaced: true},
+		{name: "PeerForwarding", set: setPeerForwarding, spaced: true},
 	}, socketKeys(), []key{
 		{name: "ControlSocket", set: setControlSocket, spaced: true},
 		{name: "LogLevel", set: setLogLevel, spaced: true},
@@ -127,7 +137,7 @@ func setMode(e *entry) {
 }
 
 func setQueues(e *entry) {
-	hint := fmt.Sprintf("write a number from 1 to %d, or leave it out for one", maxQueues)
+	hint := fmt.Sprintf("write a number from 1 to %d, or leave it out for one per CPU, at most eight", maxQueues)
 	if n, ok := e.number(1, maxQueues, "a number of queues", hint); ok {
 		e.cfg.Router.Queues = int(n)
 	}

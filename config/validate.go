@@ -84,6 +84,9 @@ func (c *Config) lost(d *Config, found []Problem) []Problem {
 			}
 		}
 	}
+	if changes.Filter {
+		names = append(names, "Filter")
+	}
 	if len(names)+len(found) == 0 {
 		names = append(names, "Peers") // the order, for want of anything else
 	}
@@ -101,7 +104,11 @@ func (c *Config) lost(d *Config, found []Problem) []Problem {
 // element of the Config that was written there.
 func (p *parser) locate(f Problem) Problem {
 	i := p.peerAt(f.Line)
-	if f.Line > 0 && i >= 0 && slices.ContainsFunc(peerKeys(), func(k key) bool { return k.name == f.Key }) {
+	if n := slices.Index(p.nameLines, f.Line); n >= 0 {
+		f.Key = fmt.Sprintf("Filter.Names[%d]", n)
+	} else if n := slices.Index(p.ruleLines, f.Line); n >= 0 {
+		f.Key = fmt.Sprintf("Filter.Rules[%d]", n)
+	} else if f.Line > 0 && i >= 0 && slices.ContainsFunc(peerKeys(), func(k key) bool { return k.name == f.Key }) {
 		f.Key = fmt.Sprintf("Peers[%d].%s", i, f.Key)
 	}
 	f.Line = 0

@@ -53,6 +53,7 @@ func (c *Config) document(all bool) *document {
 	}
 	if all {
 		d.writeRouter(&c.Router)
+		d.writeFilter(&c.Filter)
 	}
 	return d
 }
@@ -132,6 +133,12 @@ func (d *document) writeRouter(r *Router) {
 	if r.Queues != 0 {
 		d.line("Queues", r.Queues)
 	}
+	if r.TxQueueLength != 0 {
+		d.line("TxQueueLength", r.TxQueueLength)
+	}
+	if r.PeerForwarding != ForwardingOff {
+		d.line("PeerForwarding", r.PeerForwarding)
+	}
 	d.writeSockets(r)
 	if r.ControlSocket != "" {
 		d.line("ControlSocket", r.ControlSocket)
@@ -172,6 +179,24 @@ func (d *document) writeSockets(r *Router) {
 	}
 	if r.SendBuffer != 0 {
 		d.line("SendBuffer", formatSize(r.SendBuffer))
+	}
+}
+
+// writeFilter writes [Filter], or nothing when it is empty.
+func (d *document) writeFilter(f *Filter) {
+	if len(f.Names)+len(f.Rules) == 0 {
+		return
+	}
+	d.WriteString("\n[Filter]\n")
+	for _, n := range f.Names {
+		keys := make([]string, len(n.Keys))
+		for i, k := range n.Keys {
+			keys[i] = k.String()
+		}
+		d.line("Peers", n.Name+" "+strings.Join(keys, ", "))
+	}
+	for i := range f.Rules {
+		d.line(f.Rules[i].key(), f.Rules[i])
 	}
 }
 

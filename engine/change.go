@@ -48,6 +48,9 @@ func (e *Engine) applyLocked(r *uapi.SetRequest) error {
 	for i := range r.Peers {
 		c.peer(&r.Peers[i])
 	}
+	// The hub hears first who owns what: the device may take packets from there at
+	// once.
+	e.updateRoutesLocked(e.hubActive)
 	if c.text.Len() > 0 {
 		if err := e.dev.IpcSet(c.text.String()); err != nil {
 			return ipcError(err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -16,9 +17,12 @@ import (
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/hostnet"
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/tunwrap"
+	"github.com/tunrouter/tunrouter/tunwrap/filter"
+	"github.com/tunrouter/tunrouter/tunwrap/hub"
 	"github.com/tunrouter/tunrouter/uapi"
 	"golang.org/x/sync/errgroup"
 )
@@ -34,6 +38,8 @@ type Engine struct {
 	name    string
 	tun     *tunwrap.Device
 	netdev  *netstack.Device // nil unless in netstack mode
+	hub     *hub.Device      // around tun
+	filter  *filter.Filter
 	bind    *peers.Bind
 	dev     *device.Device
 	control *uapi.Server // nil without a control socket
@@ -49,6 +55,11 @@ type Engine struct {
 	sockets socketSettings // what the Bind was told last; zero when that failed
 	host    *hostState
 
+	parties   parties
+	hubActive bool                  // somebody wants to know where addresses are
+	addresses []netip.Prefix        // of the tunnel, as configured
+	around    *hostnet.Surroundings // nil: to be asked for
+
 	closeOnce sync.Once
 	closeErr  error
 	done      chan struct{} // closed when Close has finished
@@ -62,6 +73,7 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 		cfg:     cfg,
 		known:   make(map[peers.Key]struct{}),
 		allowed: newAllowedIPs(),
+		parties: make(parties),
 		done:    make(chan struct{}),
 	}
 	e.log = e.opts.Logger
@@ -74,12 +86,15 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	if err := e.openDevice(); err != nil {
 		return nil, err
 	}
+	if err := e.openHub(); err != nil {
+		return nil, err
+	}
 	if err := e.openControl(); err != nil {
 		return nil, err
 	}
 	e.sockets = e.socketSettings(&cfg.Router)
 	e.bind = peers.NewBind(e.bindOptions(e.sockets))
-	e.dev = device.NewDevice(e.tun, e.bind, deviceLogger(e.log), deviceOptions()...)
+	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.log), deviceOptions()...)
 	if err := e.start(); err != nil {
 		return nil, err
 	}
@@ -93,7 +108,11 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 func (e *Engine) start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.addresses = e.cfg.Interface.Addresses
 	if err := e.applyLocked(e.initialRequest()); err != nil {
+		return err
+	}
+	if err := e.updateHubLocked(e.cfg); err != nil {
 		return err
 	}
 	e.nameEndpoints(e.cfg.Peers)
@@ -110,6 +129,8 @@ func (e *Engine) start() error {
 	if err := e.hostUp(); err != nil {
 		return err
 	}
+	e.around = nil
+	e.updateRoutesLocked(e.hubActive)
 	// The TUN was seen down at first, which may have taken the device down again.
 	if err := e.up(); err != nil {
 		return portError(e.port, err)
@@ -221,12 +242,17 @@ func (e *Engine) Net() *netstack.Net {
 type Stats struct {
 	// TUN counts the host side.
 	TUN tunwrap.Stats
+	// Hub counts what passes from peer to peer, Filter what the rules decide.
+	Hub    hub.Stats
+	Filter filter.Stats
 	// Network counts the network side.
 	Network peers.Stats
 }
 
 // Stats returns a snapshot of the counters.
-func (e *Engine) Stats() Stats { return Stats{TUN: e.tun.Stats(), Network: e.bind.Stats()} }
+func (e *Engine) Stats() Stats {
+	return Stats{TUN: e.tun.Stats(), Hub: e.hub.Stats(), Filter: e.filter.Stats(), Network: e.bind.Stats()}
+}
 
 // openControl opens the control socket that the configuration asks for. Without
 // privilege the usual place is out of reach; a netstack router runs without

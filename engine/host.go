@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/internal/hostnet"
@@ -112,18 +113,31 @@ func (e *Engine) hostDown(ctx context.Context) error {
 	return errors.Join(err, e.host.Down(ctx), e.closeDevice())
 }
 
-// followRoutes releases sticky sources that no longer fit the routes of the
-// host, until ctx ends. Where the host does not tell of changes, a source is
-// released by the first refused packet or unanswered handshake.
+// restAfter is how many times as long as it takes to read the routes they are not
+// read again.
+const restAfter = 20
+
+// followRoutes tells the hub of changes to the routes of the host, and releases
+// sticky sources that no longer fit them, until ctx ends. Where the host does not
+// tell of changes, a source is released by the first refused packet or unanswered
+// handshake.
 func (e *Engine) followRoutes(ctx context.Context) error {
 	err := hostnet.WatchRoutes(ctx, func() {
 		e.mu.Lock()
 		mark := e.mark
+		began := time.Now()
+		e.around = nil
+		e.updateRoutesLocked(e.hubActive)
+		rest := restAfter * time.Since(began)
 		e.mu.Unlock()
 		e.bind.RevalidateSources(func(remote, local netip.Addr, ifIndex uint32) bool {
 			out, err := hostnet.RouteInterface(remote, local, mark)
 			return err == nil && (ifIndex == 0 || out == int(ifIndex))
 		})
+		select { // a router with a million routes has other things to do
+		case <-ctx.Done():
+		case <-time.After(rest):
+		}
 	})
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		e.log.Warn("not following route changes", "err", err)

@@ -35,7 +35,7 @@ func deviceOptions() []device.Option {
 // openDevice makes the host side: the device that was passed in, a kernel TUN,
 // or a netstack.
 func (e *Engine) openDevice() error {
-	o := &tunwrap.Options{Logger: e.log, Queues: max(1, e.cfg.Router.Queues), MTU: tunMTU(e.cfg)}
+	o := &tunwrap.Options{Logger: e.log, Queues: e.cfg.Router.Queues, TxQueueLen: e.cfg.Router.TxQueueLength, MTU: tunMTU(e.cfg)}
 	var err error
 	given, wrapped := e.opts.Device.(*tunwrap.Device)
 	switch {

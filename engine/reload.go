@@ -55,6 +55,10 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.applyLocked(requestFor(ch, cfg)); err != nil {
 		return err
 	}
+	e.addresses = cfg.Interface.Addresses
+	if err := e.updateHubLocked(cfg); err != nil {
+		return err
+	}
 	if err := e.updateSocketsLocked(&cfg.Router); err != nil {
 		return err
 	}
@@ -78,15 +82,16 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.hostUpdate(); err != nil {
 		return err
 	}
+	e.around = nil
+	e.updateRoutesLocked(e.hubActive)
 	e.log.Info("configuration reloaded", "added", len(ch.Added), "removed", len(ch.Removed), "changed", len(ch.Changed))
 	return nil
 }
 
-// fixed returns an error that names what cannot change while the router runs. All
-// else in [Router] is about the UDP sockets, or the log level, which the caller's
-// logger sees to.
+// fixed returns an error that names what cannot change while the router runs. The
+// log level is the caller's affair.
 func fixed(ch *config.RouterChanges) error {
-	cannot := config.RouterChanges{Mode: ch.Mode, Queues: ch.Queues, ControlSocket: ch.ControlSocket}
+	cannot := config.RouterChanges{Mode: ch.Mode, Queues: ch.Queues, TxQueueLength: ch.TxQueueLength, ControlSocket: ch.ControlSocket}
 	names := cannot.Names()
 	if len(names) == 0 {
 		return nil

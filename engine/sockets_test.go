@@ -23,6 +23,7 @@ import (
 	"github.com/tunrouter/tunrouter/internal/testutil"
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/tunwrap/hub"
 )
 
 // A liveKey is a key of [Router] that a reload changes while packets flow.
@@ -94,8 +95,20 @@ func (s *site) knock() {
 	})
 }
 
+// forwards wants that packets between peers are treated so.
+func forwards(f hub.Forwarding) func(engine.Stats) error {
+	return func(s engine.Stats) error {
+		if s.Hub.Forwarding != f {
+			return fmt.Errorf("forwarding is %v, want %v", s.Hub.Forwarding, f)
+		}
+		return nil
+	}
+}
+
 func liveKeys() []liveKey {
 	return []liveKey{
+		{"PeerForwarding", func(r *config.Router) { r.PeerForwarding = config.ForwardingOn }, forwards(hub.On)},
+		{"PeerForwarding", func(r *config.Router) { r.PeerForwarding = config.ForwardingIsolated }, forwards(hub.Isolated)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 4 }, hasSockets(4)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 1 }, hasSockets(1)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 0 }, hasSockets(min(runtime.NumCPU(), 4))},
@@ -237,6 +250,7 @@ func fixedKeys() []liveKey {
 	return []liveKey{
 		{"Mode", func(r *config.Router) { r.Mode = config.ModeTUN }, nil},
 		{"Queues", func(r *config.Router) { r.Queues = 3 }, nil},
+		{"TxQueueLength", func(r *config.Router) { r.TxQueueLength = 50 }, nil},
 		{"ControlSocket", func(r *config.Router) { r.ControlSocket = "/elsewhere.sock" }, nil},
 	}
 }

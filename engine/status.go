@@ -12,8 +12,8 @@ import (
 
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
-// handshake and what was transferred. Secret keys are included. [SocketGroups]
-// reads the UDP sockets from it.
+// handshake and what was transferred. Secret keys are included. [SocketGroups],
+// [ForwardingOf] and [FilterOf] read what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -25,6 +25,11 @@ func (e *Engine) Status() (*uapi.Device, error) {
 	lines, err := socketLines(&stats)
 	if err != nil {
 		return nil, fmt.Errorf("describe the sockets: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
+	between, allowed := e.hub.Stats(), e.filter.Stats()
+	if lines, err = forwardingLines(&between, &allowed); err != nil {
+		return nil, fmt.Errorf("describe forwarding and filter: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
 	return d, nil

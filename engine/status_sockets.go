@@ -60,14 +60,21 @@ func socketLines(s *peers.Stats) ([]uapi.KeyValue, error) {
 				g.Sockets = append(g.Sockets, SocketInfo{Address: sock.Local, GSO: sock.GSO, GRO: sock.GRO, Reasons: sock.Reasons})
 			}
 		}
-		text, err := json.Marshal(&g)
+		kv, err := jsonLine(socketsKey, &g)
 		if err != nil {
 			return nil, err
 		}
-		// Other programs ignore a line that holds one "=" only. Outside of a string
-		// JSON has none.
-		value := strings.ReplaceAll(string(text), "=", `\u003d`)
-		out = append(out, uapi.KeyValue{Key: socketsKey, Value: value})
+		out = append(out, kv)
 	}
 	return out, nil
+}
+
+// jsonLine returns a line with the JSON form of v. Other programs ignore a line that
+// holds one "=" only; outside of a string JSON has none.
+func jsonLine(key string, v any) (uapi.KeyValue, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return uapi.KeyValue{}, err
+	}
+	return uapi.KeyValue{Key: key, Value: strings.ReplaceAll(string(text), "=", `\u003d`)}, nil
 }

@@ -40,6 +40,10 @@ func testDevice(t *testing.T) *uapi.Device {
 			{Key: "tunrouter_sockets", Value: `{"network":"udp6","asked":2,"sockets":[` +
 				`{"address":"[::]:51820","gso":true,"gro":false,"reasons":["gro: switched off","receive buffer: small"]}]}`},
 			{Key: "tunrouter_sockets", Value: "not JSON"},
+			{Key: "tunrouter_forwarding", Value: `{"mode":"on","packets":12,"bytes":2048,"dropped":{"loop":3,"hop-limit":4,"full":3}}`},
+			{Key: "tunrouter_filter", Value: `{"flows":2,"maxFlows":65536,"denied":{"default":5}}`},
+			{Key: "tunrouter_filter_rule", Value: `{"text":"Allow \u003d from laptop","line":9,"packets":7,"bytes":700}`},
+			{Key: "tunrouter_filter_rule", Value: `{"text":"Deny \u003d any","line":10,"packets":0,"bytes":0}`},
 			{Key: "of_another_program", Value: "7"},
 		},
 		Peers: []uapi.Peer{
@@ -103,6 +107,10 @@ const statusText = `interface: wg0
   fwmark: 0xca6c
   udp4 sockets: 2, 0.0.0.0:51820, gso on, gro on
   udp6 sockets: 1 of 2 asked for, [::]:51820, gso on, gro off (gro: switched off; receive buffer: small)
+  peer forwarding: on, 12 packets, 2.00 KiB, dropped 10 (hop-limit 4, full 3, loop 3)
+  filter: 2 flows of at most 65536, denied 5 (default 5)
+    Allow = from laptop: 7 packets, 700 B
+    Deny = any: 0 packets, 0 B
 
 peer: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
   preshared key: (hidden)
@@ -190,6 +198,37 @@ func TestStatusJSON(t *testing.T) {
 				]
 			}
 		],
+		"forwarding": {
+			"mode": "on",
+			"packets": 12,
+			"bytes": 2048,
+			"dropped": {
+				"full": 3,
+				"hop-limit": 4,
+				"loop": 3
+			}
+		},
+		"filter": {
+			"flows": 2,
+			"maxFlows": 65536,
+			"denied": {
+				"default": 5
+			},
+			"rules": [
+				{
+					"text": "Allow = from laptop",
+					"line": 9,
+					"packets": 7,
+					"bytes": 700
+				},
+				{
+					"text": "Deny = any",
+					"line": 10,
+					"packets": 0,
+					"bytes": 0
+				}
+			]
+		},
 		"peers": {
 			"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=": {
 				"allowedIps": []

@@ -14,14 +14,19 @@ import (
 )
 
 // A jsonDevice has the shape of contrib/json/wg-json in wireguard-tools: the
-// same names, and nothing for what is zero. Sockets are what wg does not have.
+// same names, and nothing for what is zero. Sockets, forwarding and filter
+// are what wg does not have.
 type jsonDevice struct {
 	PrivateKey string               `json:"privateKey,omitempty"`
 	PublicKey  string               `json:"publicKey,omitempty"`
 	ListenPort uint16               `json:"listenPort,omitempty"`
 	FwMark     uint32               `json:"fwmark,omitempty"`
 	Sockets    []engine.SocketGroup `json:"sockets,omitempty"`
-	Peers      map[string]jsonPeer  `json:"peers"` // by public key
+
+	Forwarding *engine.ForwardingInfo `json:"forwarding,omitempty"`
+	Filter     *engine.FilterInfo     `json:"filter,omitempty"`
+
+	Peers map[string]jsonPeer `json:"peers"` // by public key
 }
 
 type jsonPeer struct {
@@ -40,8 +45,10 @@ func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 	for name, d := range devices {
 		jd := jsonDevice{
 			PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
-			Sockets: engine.SocketGroups(d),
-			Peers:   make(map[string]jsonPeer, len(d.Peers)),
+			Sockets:    engine.SocketGroups(d),
+			Forwarding: engine.ForwardingOf(d),
+			Filter:     engine.FilterOf(d),
+			Peers:      make(map[string]jsonPeer, len(d.Peers)),
 		}
 		if keys {
 			jd.PrivateKey = keyText(d.PrivateKey)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,12 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 		}
 		for _, g := range engine.SocketGroups(d) {
 			writeSockets(b, &g)
+		}
+		if f := engine.ForwardingOf(d); f != nil {
+			writeForwarding(b, f)
+		}
+		if f := engine.FilterOf(d); f != nil {
+			writeFilter(b, f)
 		}
 		for i := range d.Peers {
 			writePeer(b, &d.Peers[i], keys, now)
@@ -94,6 +101,40 @@ func writePeer(b *strings.Builder, p *uapi.Peer, keys bool, now time.Time) {
 	if p.PersistentKeepalive != 0 {
 		fmt.Fprintf(b, "  persistent keepalive: every %s\n", units(time.Duration(p.PersistentKeepalive)*time.Second))
 	}
+}
+
+// writeForwarding prints what passes from peer to peer.
+func writeForwarding(b *strings.Builder, f *engine.ForwardingInfo) {
+	fmt.Fprintf(b, "  peer forwarding: %s", f.Mode)
+	if f.Packets > 0 {
+		fmt.Fprintf(b, ", %d packets, %s", f.Packets, size(f.Bytes))
+	}
+	fmt.Fprintf(b, "%s\n", reasons(", dropped ", f.Dropped))
+}
+
+// writeFilter prints the rules of the packet filter and what they matched.
+func writeFilter(b *strings.Builder, f *engine.FilterInfo) {
+	fmt.Fprintf(b, "  filter: %d flows of at most %d%s\n", f.Flows, f.MaxFlows, reasons(", denied ", f.Denied))
+	for _, r := range f.Rules {
+		fmt.Fprintf(b, "    %s: %d packets, %s\n", r.Text, r.Packets, size(r.Bytes))
+	}
+}
+
+// reasons lists counters that are not zero, the largest first, behind what; "" if
+// there are none.
+func reasons(what string, counts map[string]uint64) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
+		return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x, y))
+	})
+	var total uint64
+	for i, name := range names {
+		total += counts[name]
+		names[i] = fmt.Sprintf("%s %d", name, counts[name])
+	}
+	if total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s%d (%s)", what, total, strings.Join(names, ", "))
 }
 
 func hidden(k uapi.Key, show bool) string {
