@@ -25,10 +25,10 @@
 // # Flows
 //
 // A packet that a rule allows makes a flow of protocol, addresses and ports, or of
-// the echo identifier; of protocols without ports, of the two addresses. Any TCP
-// packet may make one, not only a SYN: the rules judge it all the same. A SYN inside
-// of a flow is judged anew, so that the end that was only allowed to answer cannot
-// begin a connection.
+// the echo identifier, unless it is the answer to an echo; of protocols without
+// ports, of the two addresses. Any TCP packet may make one, not only a SYN: the rules
+// judge it all the same. A SYN inside of a flow is judged anew, so that the end that
+// was only allowed to answer cannot begin a connection; nor can it ask by echo.
 //
 // A flow ends when it has been idle: TCP after a minute without an answer, two
 // hours with one and a minute after FIN or RST; UDP after one minute and three;
@@ -36,7 +36,7 @@
 //
 // While there is no rule no flow is seen. When SetRules brings the first, flows run
 // already; so for a minute a packet of no flow that the rules deny passes if they would
-// allow one in the other direction, unless it is a SYN. A Filter that New has given rules
+// allow one in the other direction, unless it is a SYN or asks for an echo. A Filter that New has given rules
 // has no such minute. Rules that replace others lose nothing that both allow.
 //
 // ICMP errors (destination unreachable, packet too big, time exceeded, parameter

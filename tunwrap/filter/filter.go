@@ -165,13 +165,13 @@ func (f *Filter) flow(b *Batch, t *tuple, flags uint8) (*rule, Reason) {
 	}
 	rule, reason := b.rules.match(t)
 	first := *t
-	if reason != Pass && i == 0 && b.now < b.rules.grace && flags&inner.SYN == 0 {
+	if reason != Pass && i == 0 && b.now < b.rules.grace && flags&inner.SYN == 0 && !t.asks {
 		// Perhaps an answer, in a flow that began when there was no rule.
 		if question, asked := b.rules.match(&answer); asked == Pass {
 			rule, reason, first, reversed = question, Pass, answer, !reversed
 		}
 	}
-	if reason != Pass {
+	if reason != Pass || !first.begins() {
 		return rule, reason
 	}
 	if i != 0 {

@@ -20,7 +20,7 @@ func FuzzVerdict(f *testing.F) {
 	request := udp(a4, 5000, b4, 53)
 	for _, pkt := range [][]byte{
 		request, udp(a6, 1, b6, 2), tcp(inner.SYN, a4, 1, b4, 443), tcp(inner.FIN|inner.RST, a6, 1, b6, 443),
-		echo(a4, b4, 1), echo(a6, b6, 1), other(a4, b4, 47, 1), other(a6, b6, 59, 0),
+		echo(a4, b4, 1), echo(a6, b6, 1), reply(a4, b4, 1), reply(a6, b6, 1), other(a4, b4, 47, 1), other(a6, b6, 59, 0),
 		fragment(request, 1, 0, 8), fragment(request, 1, 8, 16), fragment(udp(a6, 1, b6, 2), 1, 0, 16),
 		icmpError(a4, b4, 3, udp(b4, 1, a4, 2)), icmpError(a6, b6, 2, udp(b6, 1, a6, 2)), nil,
 	} {
@@ -80,6 +80,16 @@ func checkAnswer(w *world, p *inner.Packet, pkt []byte, passed bool) {
 		fallthrough
 	case inner.UDP:
 		swap(ports[:2], ports[2:4])
+	case inner.ICMP, inner.ICMPv6:
+		request, reply := byte(8), byte(0)
+		if p.Src.Is6() {
+			request, reply = 128, 129
+		}
+		if ports[0] == request {
+			ports[0] = reply
+		} else {
+			ports[0], passed = request, false // an answer lets no question through
+		}
 	}
 	want := filter.ByDefault
 	if passed {

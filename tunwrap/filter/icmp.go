@@ -92,6 +92,7 @@ func (t *tuple) quote(pkt []byte) bool {
 		}
 		t.srcPort = binary.BigEndian.Uint16(pkt[at+4:])
 		t.dstPort = t.srcPort
+		t.asks = isEchoRequest(t.v6, pkt[at])
 	}
 	return true
 }
@@ -105,4 +106,11 @@ func isEcho(v6 bool, icmpType uint8) bool {
 		return icmpType == 128 || icmpType == 129
 	}
 	return icmpType == 0 || icmpType == 8
+}
+
+func isEchoRequest(v6 bool, icmpType uint8) bool {
+	if v6 {
+		return icmpType == 128
+	}
+	return icmpType == 8
 }

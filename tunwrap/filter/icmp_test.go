@@ -121,3 +121,20 @@ func TestErrorsAfterSetRules(t *testing.T) {
 	w.want(filter.ByDefault, icmpError(b4, a4, 3, pkt), bob, alice)
 	w.flows(0)
 }
+
+// TestEchoDirection: who may only answer does not ask with the identifier of a question,
+// and an answer that nobody asked for lets no question through.
+func TestEchoDirection(t *testing.T) {
+	for _, at := range [][2]string{{a4, b4}, {a6, b6}} {
+		a, b := at[0], at[1]
+		w := newWorld(t, 0, fromAlice())
+		w.want(filter.Pass, echo(a, b, 7), alice, bob)
+		w.want(filter.ByDefault, echo(b, a, 7), bob, alice)
+		w.want(filter.Pass, reply(b, a, 7), bob, alice)
+		w.want(filter.ByDefault, echo(b, a, 7), bob, alice)
+		w.flows(1)
+		w.want(filter.Pass, reply(a, b, 8), alice, bob) // the rule allows it
+		w.flows(1)
+		w.want(filter.ByDefault, echo(b, a, 8), bob, alice)
+	}
+}

@@ -14,13 +14,14 @@ import (
 type address [2]uint64
 
 // A tuple is what a packet is recognised by. It has no holes, so that == compares
-// 46 bytes at once.
+// 47 bytes at once.
 type tuple struct {
 	src, dst         address
 	from, to         Party
 	srcPort, dstPort uint16 // of echo the identifier, twice
 	protocol         uint8
 	v6               bool
+	asks             bool // echo: a request, and not the answer to one
 }
 
 // read makes t that of a packet with a transport header, without ports if it has
@@ -30,12 +31,13 @@ func (t *tuple) read(p *inner.Packet, pkt []byte, from, to Party) bool {
 		return false
 	}
 	t.from, t.to, t.protocol = from, to, p.Protocol
-	t.srcPort, t.dstPort = 0, 0
+	t.srcPort, t.dstPort, t.asks = 0, 0, false
 	switch p.Protocol {
 	case inner.TCP, inner.UDP:
 		t.srcPort, t.dstPort = p.SrcPort, p.DstPort
 	case inner.ICMP, inner.ICMPv6:
 		t.srcPort, t.dstPort = p.Echo, p.Echo
+		t.asks = isEchoRequest(t.v6, p.Type)
 	}
 	return true
 }
@@ -63,7 +65,17 @@ func (t *tuple) reverse() tuple {
 	r.src, r.dst = t.dst, t.src
 	r.from, r.to = t.to, t.from
 	r.srcPort, r.dstPort = t.dstPort, t.srcPort
+	if t.protocol == inner.ICMP || t.protocol == inner.ICMPv6 {
+		// A request in the direction of the answers is of another flow.
+		r.asks = !t.asks
+	}
 	return r
+}
+
+// begins reports whether a packet of t may make a flow: not the answer to an echo, as
+// that would let through questions.
+func (t *tuple) begins() bool {
+	return t.asks || t.protocol != inner.ICMP && t.protocol != inner.ICMPv6
 }
 
 // canonical returns the one of t and its reverse that both directions have in
