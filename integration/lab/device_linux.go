@@ -43,20 +43,13 @@ type Device struct {
 
 // StartDevice runs the implementation in the foreground, configures it through
 // its control socket and brings the interface up with its addresses and with
-// routes to the AllowedIPs of the peers. It ends with the test.
+// routes to the AllowedIPs of the peers. A router with sections gets a file with
+// the same instead. It ends with the test.
 func StartDevice(h *Host, im Implementation, o DeviceOptions) *Device {
 	h.t.Helper()
-	if o.Name == "" {
-		o.Name = "wg0"
-	}
-	if o.PrivateKey == (Key{}) {
-		o.PrivateKey = NewKey()
-	}
-	if o.ListenPort == 0 {
-		o.ListenPort = 51820
-	}
-	if o.MTU == 0 {
-		o.MTU = 1420
+	o.setDefaults()
+	if im.Sections != "" {
+		return startFile(h, im, o)
 	}
 	d := &Device{Host: h, Name: o.Name, PrivateKey: o.PrivateKey}
 	level := "debug"
@@ -84,6 +77,21 @@ func StartDevice(h *Host, im Implementation, o DeviceOptions) *Device {
 		}
 	}
 	return d
+}
+
+func (o *DeviceOptions) setDefaults() {
+	if o.Name == "" {
+		o.Name = "wg0"
+	}
+	if o.PrivateKey == (Key{}) {
+		o.PrivateKey = NewKey()
+	}
+	if o.ListenPort == 0 {
+		o.ListenPort = Port
+	}
+	if o.MTU == 0 {
+		o.MTU = 1420
+	}
 }
 
 // ensureRoute adds a route unless the addresses of the interface have made it.

@@ -14,8 +14,9 @@
 // A [Topology] says which hosts there are and how veth pairs connect them;
 // [Topology.Build] makes them. An [Implementation] is a WireGuard program with
 // the command line of wireguard-go; [StartDevice] runs one in a host and
-// configures it through its control socket, the same way for all. [StartPair]
-// runs tunnels that are no WireGuard too.
+// configures it through its control socket, the same way for all; the router with
+// sections that only it knows runs from a file. [StartPair] runs tunnels that are no
+// WireGuard too, [NewStar] a hub with peers around it.
 //
 // # Failures
 //

@@ -13,6 +13,9 @@ type Implementation struct {
 	// authenticated packets come from, and answers peers that were configured
 	// without an endpoint.
 	Learns bool
+	// Sections is text of a configuration file, such as "[Router]\nQueues = 4\n",
+	// of a router that is to run with it.
+	Sections string
 	// Nebula is set for a program that is no WireGuard; only [StartPair] runs it.
 	Nebula *Nebula
 }

@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 	if err != nil || names(o.works) != "udp300x1 udp300x16" || o.runs != 1 || o.duration != time.Second || o.svg != "x" || !slices.Equal(o.impls, lab.ProgramNames()) {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4 || o.json != "" {
+	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4+3 || o.json != "" {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	for _, test := range []struct {
@@ -56,6 +56,7 @@ func TestParse(t *testing.T) {
 	for _, args := range [][]string{
 		{"-impl", "nobody"}, {"-impl", "fork,fork"}, {"-impl", "fork=/x"}, {"-impl", "x="}, {"-impl", "=/x"},
 		{"-only", "beauty"}, {"-only", ""}, {"-runs", "0"}, {"-seconds", "26"}, {"-seconds", "0"}, {"stray"},
+		{"-impl", "x=router:Queues"}, {"-impl", "x=router:Queues=1;"}, {"-impl", "kernel=/x"}, {"-impl", "queues3"},
 		{"-size", "7"}, {"-size", "1473"}, {"-hubrate", "99"}, {"-udprate", "0"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil {
@@ -64,6 +65,38 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := parse([]string{"-only", "beauty"}, io.Discard); err == nil || !strings.Contains(err.Error(), "hub64-host") {
 		t.Errorf("the error names no works: %v", err)
+	}
+}
+
+// TestVariants says which programs are measured at which works, and with which
+// configuration.
+func TestVariants(t *testing.T) {
+	o, err := parse([]string{"-only", "latency,hubpair"}, io.Discard)
+	if err != nil || names(o.works) != "latency hubudp200 hubtcp1 hublatency" {
+		t.Fatalf("works %s, %v", names(o.works), err)
+	}
+	hubs := []string{kernelName, cutThroughName, cutThroughFilterName, lab.ForkName}
+	if !slices.Equal(o.works[0].impls, lab.ProgramNames()) || o.works[0].baseline != lab.ForkName ||
+		!slices.Equal(o.works[2].impls, hubs) || o.works[2].baseline != kernelName {
+		t.Errorf("got %+v", o.works)
+	}
+	if n := o.runTotal(); n != 5*(len(lab.ProgramNames())+3*len(hubs)) {
+		t.Errorf("%d runs", n)
+	}
+	if s := o.sections[cutThroughFilterName]; strings.Count(s, "\nDeny = ")+strings.Count(s, "\nAllow = ") != filterRules || !strings.HasSuffix(s, "\nAllow = any\n") {
+		t.Errorf("the filter is\n%s", s)
+	}
+	if o.sections[lab.RouterName] != "" || o.sections["queues4"] != "" {
+		t.Errorf("sections %q", o.sections)
+	}
+	o, err = parse([]string{"-impl", "router,queues4,x=router:Queues=3;GSO=off,y=/bin/true:Queues=2", "-only", "hubpair"}, io.Discard)
+	if err != nil || !slices.Equal(o.works[0].impls, []string{"router", "queues4", "x", "y"}) || o.paths["x"] != "" || o.paths["y"] != "/bin/true" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	for name, want := range map[string]string{"queues4": "[Router]\nQueues = 4\n", "x": "[Router]\nQueues=3\nGSO=off\n", "y": "[Router]\nQueues=2\n"} {
+		if got := o.sections[name]; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 	}
 }
 
@@ -78,8 +111,8 @@ func names(works []work) string {
 // TestMeasureAll proves that what fails is recorded and does not end the rest.
 func TestMeasureAll(t *testing.T) {
 	o := options{
-		impls: []string{"good", "bad"}, paths: map[string]string{"good": "/bin/true", "bad": "/bin/false"}, runs: 2,
-		works: []work{{name: "w", measure: func(s *scope, _ options, im lab.Implementation) []result {
+		paths: map[string]string{"good": "/bin/true", "bad": "/bin/false"}, runs: 2,
+		works: []work{{name: "w", impls: []string{"good", "bad"}, measure: func(s *scope, _ options, im lab.Implementation) []result {
 			if im.Name == "bad" {
 				s.Fatalf("no luck with %s", im.Path)
 			}

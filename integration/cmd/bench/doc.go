@@ -7,6 +7,8 @@
 //	go run ./cmd/bench                      # everything, some hours
 //	go run ./cmd/bench -impl router,fork -only tcp1,hub -runs 5
 //	go run ./cmd/bench -impl old=/tmp/router,router -only udp200x16 -v
+//	go run ./cmd/bench -only hubpair -runs 5
+//	go run ./cmd/bench -impl queues1,queues2,queues4 -only tcp32,udp200x16
 //	go run ./cmd/bench -quick               # each once, shortly: to see that it works
 //
 // The programs are built from their modules: the router; fork, Tailscale's
@@ -16,18 +18,25 @@
 // distribution's wireguard-go. NAME=PATH adds a program that exists, such as
 // another version of the router.
 //
+// The router can have lines of the [Router] section of its file:
+// NAME=router:KEY=VALUE;KEY=VALUE, or a path in the place of "router". These have a
+// name already: kernel (PeerForwarding = off), cut-through (PeerForwarding = on),
+// cut-through-filter (with 100 rules, of which the last allows everything), and
+// queues1, queues2, queues4 (that many queues of the TUN device).
+//
 // The runs are interleaved: one of each program, then the next of each, so that
 // a slow phase of the machine falls on all. Every run gets fresh processes and
 // namespaces. For each work there is a table with the median of the runs, the
-// least, the most, and the ratio of the median to that of the fork; -json writes
+// least, the most, and the ratio of the median to that of the fork, or in hubpair of
+// kernel; -json writes
 // every value, -svg a chart of the main ones. A run that fails becomes a row
 // with the reason, and the rest goes on; the exit code is then 1. An interrupt
 // prints what there is so far, and ends with code 130.
 //
 // # Works
 //
-// -only takes their names and the names of groups. Except in hub both ends of
-// the tunnel run the same program.
+// -only takes their names and the names of groups. Except in hub and hubpair both
+// ends of the tunnel run the same program.
 //
 //	tcp      tcp1 tcp4 tcp32: iperf3 with so many streams, one way and then
 //	         the other, received Gbit/s
@@ -41,6 +50,12 @@
 //	         forwards them and they pass the TUN device twice.
 //	         hub16-host hub64-host: to a socket in the hub's namespace.
 //	         Programs that do not speak WireGuard are left out
+//	hubpair  hubudp200 hubtcp1 hublatency: as udp200x1, tcp1 and latency, between
+//	         two peers in namespaces of their own, through a hub in a third. The
+//	         peers always run the router that is built; the program is the hub, by
+//	         default kernel, cut-through, cut-through-filter and fork. Where the
+//	         router forwards itself, the hub's kernel would not. CPU time and
+//	         memory are the hub's
 //
 // The sender of udp and hub sends a burst every 0.5 ms without segmentation
 // offload, its flows or peers in turn, packet by packet. The peers of hub are the
@@ -54,7 +69,9 @@
 // 1 % lost, bisected in trials of one second to 3 %. Lossy trials in which the
 // sender did not keep its pace do not count; a rate that was given up because
 // there were only such is marked with *. What was lost and reordered, within its
-// flow, stands below it.
+// flow, stands below it. Of tcp it is how often the sending kernels found that the
+// path had reordered (TCPSACKReorder and TCPTSReorder of nstat(8)), per segment that
+// they sent: fewer than there were, as small displacements go unnoticed.
 //
 // CPU time is user and system time of the tunnel's processes, for udp and hub at
 // one rate for all (-udprate, -hubrate), which the slowest program must carry:

@@ -40,7 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer signal.Stop(stop)
 
 	m := describeMachine(args)
-	p := newProgress(stderr, len(o.works)*len(o.impls)*o.runs)
+	p := newProgress(stderr, o.runTotal())
 	c := new(collector)
 	finished := make(chan struct{})
 	go func() {
@@ -77,7 +77,7 @@ func write(o options, m machine, results []result, stdout io.Writer) error {
 		if err := writeJSON(stdout, m, results); err != nil {
 			return err
 		}
-	} else if err := writeTable(stdout, m, o.works, o.impls, results); err != nil {
+	} else if err := writeTable(stdout, m, o.works, results); err != nil {
 		return err
 	}
 	for _, f := range []struct {
@@ -85,7 +85,7 @@ func write(o options, m machine, results []result, stdout io.Writer) error {
 		write func(io.Writer) error
 	}{
 		{o.json, func(w io.Writer) error { return writeJSON(w, m, results) }},
-		{o.svg, func(w io.Writer) error { return writeSVG(w, m, o.works, o.impls, results) }},
+		{o.svg, func(w io.Writer) error { return writeSVG(w, m, o.works, results) }},
 	} {
 		if f.name == "" || f.name == "-" {
 			continue

@@ -36,16 +36,11 @@ var errNotWireGuard = errors.New("not measured: the peers of this work speak Wir
 // measureAll runs everything, interleaved. What fails becomes a result with an
 // error, and the next goes on.
 func measureAll(o options, dir string, p *progress, c *collector) {
-	programs := &lab.Programs{Dir: dir}
-	impls := make([]lab.Implementation, len(o.impls))
-	broken := make(map[string]error) // by name
-	for i, name := range o.impls {
-		if path := o.paths[name]; path != "" {
-			impls[i] = lab.Implementation{Name: name, Path: path, Learns: true}
-			continue
-		}
-		p.start("building " + name)
-		err := inScope("build", dir, p, func(s *scope) { impls[i] = programs.Implementation(s, name) })
+	o.programs = &lab.Programs{Dir: dir}
+	impls := make(map[string]lab.Implementation)
+	broken := make(map[string]error)
+	for _, name := range o.all() {
+		err := inScope("build", dir, p, func(s *scope) { impls[name] = o.implementation(s, p, name) })
 		if err != nil {
 			broken[name] = err
 			fmt.Fprintln(p, err)
@@ -53,17 +48,17 @@ func measureAll(o options, dir string, p *progress, c *collector) {
 	}
 	for _, w := range o.works {
 		for run := range o.runs {
-			for i, name := range o.impls {
+			for _, name := range w.impls {
 				one := fmt.Sprintf("%s, %s, run %d of %d", w.name, name, run+1, o.runs)
 				p.start(one)
 				var got []result
 				err := broken[name]
 				switch {
 				case err != nil:
-				case w.wireGuardOnly && impls[i].Nebula != nil:
+				case w.wireGuardOnly && impls[name].Nebula != nil:
 					err = errNotWireGuard
 				default:
-					err = inScope(one, dir, p, func(s *scope) { got = w.measure(s, o, impls[i]) })
+					err = inScope(one, dir, p, func(s *scope) { got = w.measure(s, o, impls[name]) })
 				}
 				if err != nil {
 					got = []result{{Error: err.Error()}}

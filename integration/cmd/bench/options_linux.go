@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,19 +18,22 @@ import (
 type options struct {
 	impls            []string
 	paths            map[string]string // of implementations that are not built
+	sections         map[string]string // of the files of those that have some
 	works            []work
 	runs             int
 	duration, trial  time.Duration
 	udpRate, hubRate int // packets a second
 	json, svg        string
 	verbose          bool
+
+	programs *lab.Programs // set while it measures
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	impl := fs.String("impl", strings.Join(lab.ProgramNames(), ","), "programs to measure; NAME=PATH is a program that exists and has the command line of the router")
+	impl := fs.String("impl", strings.Join(lab.ProgramNames(), ","), "programs to measure; NAME=PATH is a program that exists and has the command line of the router, NAME=PATH:KEY=VALUE;KEY=VALUE has lines of [Router] too, PATH router is the one that is built")
 	only := fs.String("only", strings.Join(groups, ","), "works to measure: groups, or names such as tcp4, udp200x16, hub64, hub64-host")
 	seconds := fs.Int("seconds", 5, "length of a tcp or latency run and of sending at a fixed rate, at most 25")
 	quick := fs.Bool("quick", false, "one run of one second unless said otherwise, with trials of 0.2 s: to see that it works")
@@ -46,9 +48,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	o.duration, o.trial = time.Duration(*seconds)*time.Second, time.Second
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if *quick {
-		given := make(map[string]bool)
-		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		if !given["runs"] {
 			o.runs = 1
 		}
@@ -57,24 +59,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		o.trial = 200 * time.Millisecond
 	}
-	o.paths = make(map[string]string)
+	o.paths, o.sections = make(map[string]string), make(map[string]string)
 	for item := range strings.SplitSeq(*impl, ",") {
-		name, path, given := strings.Cut(item, "=")
-		known := slices.Contains(lab.ProgramNames(), name)
-		switch {
-		case given && (path == "" || name == "" || known):
-			return o, fmt.Errorf("%q: want a path, and a name that is none of %s", item, strings.Join(lab.ProgramNames(), ", "))
-		case !given && !known:
-			return o, fmt.Errorf("%q is none of %s", name, strings.Join(lab.ProgramNames(), ", "))
-		case slices.Contains(o.impls, name):
-			return o, fmt.Errorf("%q is there twice", name)
-		case given:
-			var err error
-			if o.paths[name], err = filepath.Abs(path); err != nil {
-				return o, err
-			}
+		if err := o.parseImpl(item); err != nil {
+			return o, err
 		}
-		o.impls = append(o.impls, name)
 	}
 	sizes := udpSizes
 	if *size != 0 {
@@ -84,6 +73,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.works, err = choose(works(sizes), strings.Split(*only, ",")); err != nil {
 		return o, err
 	}
+	o.assign(given["impl"])
 	if o.runs < 1 || *seconds < 1 || *seconds > 25 || fs.NArg() > 0 {
 		return o, fmt.Errorf("want at least one run, 1 to 25 seconds and no other arguments")
 	}
@@ -91,6 +81,46 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("want rates from 100 packets/s and a size from 8 to 1472 bytes")
 	}
 	return o, nil
+}
+
+// assign says which programs each work measures: those of -impl, or the work's own
+// when that was not given.
+func (o *options) assign(given bool) {
+	names, sections := variants()
+	for i := range o.works {
+		w := &o.works[i]
+		w.impls = o.impls
+		if !given && w.defaults != nil {
+			w.impls = w.defaults
+		}
+	}
+	for _, name := range names {
+		if slices.Contains(o.all(), name) {
+			o.sections[name] = sections[name]
+		}
+	}
+}
+
+// all returns the programs of all works, in the order in which they come.
+func (o options) all() []string {
+	var all []string
+	for _, w := range o.works {
+		for _, name := range w.impls {
+			if !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// runTotal returns the number of all runs.
+func (o options) runTotal() int {
+	n := 0
+	for _, w := range o.works {
+		n += len(w.impls) * o.runs
+	}
+	return n
 }
 
 // bareJSON gives a -json without a file, as it used to be, the file -.

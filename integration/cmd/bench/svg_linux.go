@@ -20,12 +20,12 @@ import (
 const (
 	chartMargin   = 20
 	chartColumns  = 2
-	panelWidth    = 460
+	panelWidth    = 480
 	panelGap      = 14
 	titleHeight   = 22
 	barHeight     = 14
 	barPitch      = 20
-	barLeft       = 100 // behind the names of the programs
+	barLeft       = 120 // behind the names of the programs
 	barLength     = 220
 	rangeHeight   = 6
 	headingHeight = 56
@@ -58,7 +58,7 @@ type bar struct {
 func (p panel) height() int { return titleHeight + len(p.bars)*barPitch + panelGap }
 
 // panels returns what the chart shows.
-func panels(works []work, impls []string, results []result) []panel {
+func panels(works []work, results []result) []panel {
 	var all []panel
 	for _, w := range works {
 		main := mainFigures(results, w.name)
@@ -70,7 +70,7 @@ func panels(works []work, impls []string, results []result) []panel {
 			if f.less {
 				p.title += " (less is better)"
 			}
-			for i, impl := range impls {
+			for i, impl := range w.impls {
 				b := bar{impl: impl, colour: barColours[i%len(barColours)], series: find(results, w.name, f.name, impl)}
 				if len(b.series.values) == 0 {
 					reasons := failures(results, w.name, impl)
@@ -88,8 +88,8 @@ func panels(works []work, impls []string, results []result) []panel {
 }
 
 // writeSVG draws the main figures: medians as bars, with the range of the runs.
-func writeSVG(w io.Writer, m machine, works []work, impls []string, results []result) error {
-	all := panels(works, impls, results)
+func writeSVG(w io.Writer, m machine, works []work, results []result) error {
+	all := panels(works, results)
 	var body strings.Builder
 	y := headingHeight + chartMargin
 	for len(all) > 0 {

@@ -15,14 +15,16 @@ import (
 
 // writeTable writes Markdown: for each work a table with one row for each figure
 // and program, and one for each program of which a run failed.
-func writeTable(w io.Writer, m machine, works []work, impls []string, results []result) error {
+func writeTable(w io.Writer, m machine, works []work, results []result) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s, %d CPUs, Linux %s, %s; load average %s at the start, %s at the end.\n\n    %s\n",
 		m.Date, m.CPU, m.CPUs, m.Kernel, m.Go, m.LoadStart, m.LoadEnd, m.Command)
 	if m.Stopped {
 		b.WriteString("\n" + stoppedNote + "\n")
 	}
-	if slices.Contains(impls, lab.NebulaName) || slices.Contains(impls, lab.NebulaBuffersName) {
+	if slices.ContainsFunc(works, func(w work) bool {
+		return slices.Contains(w.impls, lab.NebulaName) || slices.Contains(w.impls, lab.NebulaBuffersName)
+	}) {
 		b.WriteString("\n" + nebulaNote + "\n")
 	}
 	marks := ""
@@ -31,20 +33,20 @@ func writeTable(w io.Writer, m machine, works []work, impls []string, results []
 			continue // stopped before
 		}
 		fmt.Fprintf(&b, "\n### %s: %s\n\n", work.name, work.title)
-		b.WriteString("| figure | program | median | least | most | to fork |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
+		fmt.Fprintf(&b, "| figure | program | median | least | most | to %s |\n| --- | --- | ---: | ---: | ---: | ---: |\n", work.baseline)
 		for _, f := range figures(results, work.name) {
-			fork := find(results, work.name, f.name, lab.ForkName)
-			for _, impl := range impls {
+			baseline := find(results, work.name, f.name, work.baseline)
+			for _, impl := range work.impls {
 				s := find(results, work.name, f.name, impl)
 				if len(s.values) == 0 {
 					continue
 				}
 				marks += s.marks
 				fmt.Fprintf(&b, "| %s, %s | %s | %s%s | %s | %s | %s |\n", f.name, f.unit, impl,
-					number(s.median()), strings.ReplaceAll(s.marks, "*", "\\*"), number(s.least()), number(s.most()), s.ratio(fork))
+					number(s.median()), strings.ReplaceAll(s.marks, "*", "\\*"), number(s.least()), number(s.most()), s.ratio(baseline))
 			}
 		}
-		for _, impl := range impls {
+		for _, impl := range work.impls {
 			for reason, n := range count(failures(results, work.name, impl)) {
 				fmt.Fprintf(&b, "| no figures, %s | %s | %s | | | |\n", plural(n, "run"), impl, cell(reason))
 			}

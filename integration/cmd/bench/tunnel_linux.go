@@ -26,6 +26,7 @@ func measureTCP(s *scope, o options, im lab.Implementation, streams int) []resul
 	a, b, ends := pair(s, im)
 	traffic.Iperf3Server(s, b, lab.TunnelB4)
 	var results []result
+	order := newTCPOrder(a, b)
 	var gigabytes float64
 	var cpu [2]time.Duration // of the sender and of the receiver, whichever end it was
 	var retransmits int
@@ -55,7 +56,7 @@ func measureTCP(s *scope, o options, im lab.Implementation, streams int) []resul
 	}{{" of the sender", cpu[0]}, {" of the receiver", cpu[1]}, {"", cpu[0] + cpu[1]}} {
 		results = append(results, result{Figure: "CPU" + c.what, Unit: "seconds per GB", Less: true, Main: c.what == "", Value: c.cpu.Seconds() / gigabytes})
 	}
-	results = append(results, result{Figure: "retransmits", Unit: "per GB", Less: true, Value: float64(retransmits) / gigabytes})
+	results = append(results, result{Figure: "retransmits", Unit: "per GB", Less: true, Value: float64(retransmits) / gigabytes}, order.result())
 	// Both ends have been both: the larger.
 	used := usage(s, ends)
 	used[0].PeakMemory = max(used[0].PeakMemory, used[1].PeakMemory)
@@ -77,6 +78,10 @@ func measureLatency(s *scope, o options, im lab.Implementation) []result {
 	defer quietRuntime()()
 	l, err := traffic.RoundTrips(a, b, lab.TunnelA4, lab.TunnelB4, 5*time.Millisecond, o.duration)
 	s.check(err)
+	return latencyResults(l)
+}
+
+func latencyResults(l traffic.Latency) []result {
 	note := fmt.Sprintf("%d samples", l.Samples)
 	return []result{
 		{Figure: "round trip p50", Unit: "µs", Less: true, Main: true, Value: micros(l.P50), Note: note},

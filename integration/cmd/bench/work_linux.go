@@ -20,6 +20,10 @@ type work struct {
 	measure func(s *scope, o options, im lab.Implementation) []result
 	// wireGuardOnly says that programs which speak something else are left out.
 	wireGuardOnly bool
+	// impls are the programs that are measured: those of -impl, or without it the
+	// defaults when there are any.
+	impls, defaults []string
+	baseline        string // the program that the others are compared with
 }
 
 // A result is one figure of one run, or the failure of a run.
@@ -60,9 +64,10 @@ const (
 	groupUDP     = "udp"
 	groupLatency = "latency"
 	groupHub     = "hub"
+	groupHubPair = "hubpair"
 )
 
-var groups = []string{groupTCP, groupUDP, groupLatency, groupHub}
+var groups = []string{groupTCP, groupUDP, groupLatency, groupHub, groupHubPair}
 
 // works returns all works in the order in which they are run; udp with packets
 // of the sizes.
@@ -103,6 +108,12 @@ func works(sizes []int) []work {
 				title:   fmt.Sprintf("hub with %d peers, UDP with %d bytes of payload %s", n, hubSize, title),
 				measure: func(s *scope, o options, im lab.Implementation) []result { return measureHub(s, o, im, n, toHub) },
 			})
+		}
+	}
+	all = append(all, hubPairWorks()...)
+	for i := range all {
+		if all[i].baseline == "" {
+			all[i].baseline = lab.ForkName
 		}
 	}
 	return all

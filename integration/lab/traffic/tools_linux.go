@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
@@ -82,8 +83,18 @@ func Iperf3Streams(from *lab.Host, dst netip.Addr, d time.Duration, streams int,
 	if reverse {
 		args = append(args, "-R")
 	}
-	r := from.Exec(lab.Command{Path: "iperf3", Args: args})
-	return parseIperf3(r)
+	for deadline := time.Now().Add(lab.Patience); ; time.Sleep(20 * time.Millisecond) {
+		r, err := parseIperf3(from.Exec(lab.Command{Path: "iperf3", Args: args}))
+		if err == nil || !closing(err) || time.Now().After(deadline) {
+			return r, err
+		}
+	}
+}
+
+// closing reports whether the server refused because it still closes the streams of
+// the test before.
+func closing(err error) bool {
+	return strings.Contains(err.Error(), "server is busy") || strings.Contains(err.Error(), "unable to connect to server: Connection reset")
 }
 
 func parseIperf3(r lab.Result) (Iperf3Result, error) {
