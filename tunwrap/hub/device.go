@@ -87,7 +87,10 @@ type Device struct {
 	mu    sync.Mutex // changes of view and lanes
 	lanes map[filter.Party]*lane
 
-	closed   atomic.Bool
+	closed    atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+
 	counters counters
 }
 
@@ -218,11 +221,14 @@ func (d *Device) DisableTCPGRO() {
 }
 
 // Close closes the host's device and ends all reads with [os.ErrClosed]. What waits
-// for peers is dropped.
+// for peers is dropped. Further calls return the result of the first.
 func (d *Device) Close() error {
-	d.closed.Store(true)
-	d.cut.close()
-	return d.inner.Close()
+	d.closeOnce.Do(func() {
+		d.closed.Store(true)
+		d.cut.close()
+		d.closeErr = d.inner.Close()
+	})
+	return d.closeErr
 }
 
 // cutQueue is the queue as wireguard-go sees it.

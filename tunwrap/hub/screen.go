@@ -58,7 +58,8 @@ func (d *Device) leaves(w *who, v *view, pkt []byte) bool {
 		d.counters.malformed[problem].Add(1)
 		return false
 	}
-	src, dst := w.locate(v)
+	w.locate(v)
+	src, dst := w.srcEntry, w.dstEntry
 	// The source is a peer's when the host routes between peers. An address that
 	// only a default route would send to a peer is somebody's beyond the host.
 	from := filter.Host

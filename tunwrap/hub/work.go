@@ -4,7 +4,6 @@
 package hub
 
 import (
-	"net/netip"
 	"os"
 
 	"github.com/tunrouter/tunrouter/tunwrap/filter"
@@ -22,33 +21,6 @@ type work struct {
 type routed struct {
 	lane *lane // nil: done
 	pkt  []byte
-}
-
-// A who is what a series of packets is asked: whose they are, and whether they may.
-// It remembers the answers for the packet before, as packets come in runs.
-type who struct {
-	packet   inner.Packet
-	verdicts filter.Batch
-
-	src, dst           netip.Addr
-	srcEntry, dstEntry entry
-	srcFound, dstFound bool
-}
-
-// begin forgets what was remembered: the table may be another one now.
-func (w *who) begin() {
-	w.src, w.dst = netip.Addr{}, netip.Addr{}
-	w.verdicts.Reset()
-}
-
-// locate looks up both ends of the packet.
-func (w *who) locate(v *view) (src, dst entry) {
-	if p := &w.packet; p.Src != w.src || p.Dst != w.dst {
-		w.src, w.dst = p.Src, p.Dst
-		w.srcEntry, w.srcFound = v.table.Lookup(p.Src)
-		w.dstEntry, w.dstFound = v.table.Lookup(p.Dst)
-	}
-	return w.srcEntry, w.dstEntry
 }
 
 // passive reports whether packets pass as if the Device were not there.
@@ -109,43 +81,38 @@ func (d *Device) sort(w *work, v *view, b []byte, offset int) {
 		d.counters.malformed[problem].Add(1)
 		return
 	}
-	src, dst := w.locate(v)
-	direct, to := false, filter.Host
-	switch {
-	case dst.lane == nil || dst.behind:
-		// For the host, or for where it routes what it does not know.
-	case v.forwarding == Off:
-		to = dst.lane.party // by way of the host
-	case !routable(p.Dst) || !routable(p.Src):
-		d.counters.scope.Add(1) // the host may be interested, no other peer
-	case dst.lane == src.lane && dst.weak:
-		// The peer is the way to the rest of the world, and still sent it to us.
-	case dst.lane == src.lane:
+	if w.locate(v) {
+		w.way = w.chooseWay(v)
+	}
+	to := filter.Host
+	switch w.way {
+	case toHostScoped:
+		d.counters.scope.Add(1)
+	case throughHost, toPeer:
+		to = w.dstEntry.lane.party
+	case droppedLoop:
 		d.counters.drop(dropLoop)
 		return
-	case src.lane == nil:
-		// wireguard-go took it, so the routes are about to change. A source that
-		// is nobody's goes no further than the host.
+	case droppedSource:
 		d.counters.drop(dropSource)
 		return
-	case v.forwarding == Isolated:
+	case droppedIsolated:
 		d.counters.drop(dropIsolated)
 		return
-	default:
-		direct, to = true, dst.lane.party
 	}
+	src := w.srcEntry.lane
 	if d.filtering() {
-		if src.lane == nil {
+		if src == nil {
 			d.counters.drop(dropSource)
 			return
 		}
-		if d.filter.Verdict(&w.verdicts, p, pkt, src.lane.party, to) != filter.Pass {
+		if d.filter.Verdict(&w.verdicts, p, pkt, src.party, to) != filter.Pass {
 			d.counters.drop(dropFiltered)
 			return
 		}
 	}
-	if direct {
-		d.route(w, v, pkt, src.lane, dst.lane)
+	if w.way == toPeer {
+		d.route(w, v, pkt, src, w.dstEntry.lane)
 	} else {
 		w.host = append(w.host, b)
 	}
