@@ -58,7 +58,8 @@ type Engine struct {
 	parties   parties
 	hubActive bool                  // somebody wants to know where addresses are
 	addresses []netip.Prefix        // of the tunnel, as configured
-	around    *hostnet.Surroundings // nil: to be asked for
+	around    *hostnet.Surroundings // nil: not known
+	moved     bool                  // the host's routes may have changed since
 
 	closeOnce sync.Once
 	closeErr  error
@@ -74,6 +75,7 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 		known:   make(map[peers.Key]struct{}),
 		allowed: newAllowedIPs(),
 		parties: make(parties),
+		moved:   true,
 		done:    make(chan struct{}),
 	}
 	e.log = e.opts.Logger
@@ -129,7 +131,7 @@ func (e *Engine) start() error {
 	if err := e.hostUp(); err != nil {
 		return err
 	}
-	e.around = nil
+	e.moved = true
 	e.updateRoutesLocked(e.hubActive)
 	// The TUN was seen down at first, which may have taken the device down again.
 	if err := e.up(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/tunwrap"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
@@ -18,3 +19,6 @@ func SocketOptions(r *config.Router) (o batching.Options, sockets int) {
 
 // SocketLines is what SocketGroups reads back.
 func SocketLines(s *peers.Stats) ([]uapi.KeyValue, error) { return socketLines(s) }
+
+// QueuesInfoOf is what the status says of a device with these counters.
+func QueuesInfoOf(s *tunwrap.Stats) *QueuesInfo { return queuesInfo(s) }

@@ -106,8 +106,8 @@ func (e *Engine) updateRoutesLocked(wanted bool) {
 	for key := range e.known {
 		r.Peers = append(r.Peers, hub.Peer{Party: e.parties.of(key), AllowedIPs: e.allowed.of(key)})
 	}
-	if e.netdev == nil {
-		if e.around == nil {
+	if e.tun.File() != nil { // a kernel TUN
+		if e.moved {
 			e.lookAroundLocked()
 		}
 		if s := e.around; s != nil {
@@ -121,9 +121,10 @@ func (e *Engine) updateRoutesLocked(wanted bool) {
 	e.hub.SetRoutes(r)
 }
 
-// lookAroundLocked reads the host's routing tables. Without them the hub goes by
-// AllowedIPs and the tunnel's addresses alone.
+// lookAroundLocked reads the host's routing tables. If that fails it goes by what they
+// said before, or by AllowedIPs and the tunnel's addresses alone.
 func (e *Engine) lookAroundLocked() {
+	e.moved = false
 	name, err := e.tun.Name()
 	if err == nil {
 		var s *hostnet.Surroundings
@@ -133,6 +134,6 @@ func (e *Engine) lookAroundLocked() {
 		}
 	}
 	if !errors.Is(err, errors.ErrUnsupported) {
-		e.log.Warn("routes of the host are not known, packets go by AllowedIPs only", "err", err)
+		e.log.Warn("routes of the host are not known, packets between peers go by AllowedIPs", "err", err)
 	}
 }

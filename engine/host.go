@@ -126,7 +126,7 @@ func (e *Engine) followRoutes(ctx context.Context) error {
 		e.mu.Lock()
 		mark := e.mark
 		began := time.Now()
-		e.around = nil
+		e.moved = true
 		e.updateRoutesLocked(e.hubActive)
 		rest := restAfter * time.Since(began)
 		e.mu.Unlock()

@@ -82,7 +82,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.hostUpdate(); err != nil {
 		return err
 	}
-	e.around = nil
+	e.moved = true
 	e.updateRoutesLocked(e.hubActive)
 	e.log.Info("configuration reloaded", "added", len(ch.Added), "removed", len(ch.Removed), "changed", len(ch.Changed))
 	return nil

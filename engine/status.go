@@ -13,7 +13,7 @@ import (
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
 // handshake and what was transferred. Secret keys are included. [SocketGroups],
-// [ForwardingOf] and [FilterOf] read what WireGuard does not know from it.
+// [QueuesOf], [ForwardingOf] and [FilterOf] read what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -27,6 +27,14 @@ func (e *Engine) Status() (*uapi.Device, error) {
 		return nil, fmt.Errorf("describe the sockets: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
+	if e.netdev == nil { // a netstack has no queues of the kernel
+		queues := e.tun.Stats()
+		line, err := jsonLine(queuesKey, queuesInfo(&queues))
+		if err != nil {
+			return nil, fmt.Errorf("describe the queues: %w", err)
+		}
+		d.Extra = append(d.Extra, line)
+	}
 	between, allowed := e.hub.Stats(), e.filter.Stats()
 	if lines, err = forwardingLines(&between, &allowed); err != nil {
 		return nil, fmt.Errorf("describe forwarding and filter: %w", err)

@@ -89,6 +89,15 @@ func describeConfig(b *strings.Builder, cfg *config.Config, path string) {
 	default:
 		line("control", "%s", socket)
 	}
+	switch cfg.Router.PeerForwarding {
+	case config.ForwardingOn:
+		line("forwarding", "from peer to peer inside the router, past the host's firewall")
+	case config.ForwardingIsolated:
+		line("forwarding", "none from peer to peer")
+	}
+	if n := len(cfg.Filter.Rules); n > 0 {
+		line("filter", "%d rules; what none of them allows is dropped", n)
+	}
 	line("peers", "%d", len(cfg.Peers))
 	for i := range cfg.Peers {
 		describePeer(b, &cfg.Peers[i])

@@ -40,6 +40,7 @@ func testDevice(t *testing.T) *uapi.Device {
 			{Key: "tunrouter_sockets", Value: `{"network":"udp6","asked":2,"sockets":[` +
 				`{"address":"[::]:51820","gso":true,"gro":false,"reasons":["gro: switched off","receive buffer: small"]}]}`},
 			{Key: "tunrouter_sockets", Value: "not JSON"},
+			{Key: "tunrouter_queues", Value: `{"asked":4,"got":2,"batched":2,"steering":"kernel","reasons":["steering: EPERM"],"dropped":6}`},
 			{Key: "tunrouter_forwarding", Value: `{"mode":"on","packets":12,"bytes":2048,"dropped":{"loop":3,"hop-limit":4,"full":3}}`},
 			{Key: "tunrouter_filter", Value: `{"flows":2,"maxFlows":65536,"denied":{"default":5}}`},
 			{Key: "tunrouter_filter_rule", Value: `{"text":"Allow \u003d from laptop","line":9,"packets":7,"bytes":700}`},
@@ -105,6 +106,7 @@ const statusText = `interface: wg0
   private key: (hidden)
   listening port: 51820
   fwmark: 0xca6c
+  tun queues: 2 of 4 asked for, batched, steered by kernel (steering: EPERM), dropped 6
   udp4 sockets: 2, 0.0.0.0:51820, gso on, gro on
   udp6 sockets: 1 of 2 asked for, [::]:51820, gso on, gro off (gro: switched off; receive buffer: small)
   peer forwarding: on, 12 packets, 2.00 KiB, dropped 10 (hop-limit 4, full 3, loop 3)
@@ -198,6 +200,16 @@ func TestStatusJSON(t *testing.T) {
 				]
 			}
 		],
+		"queues": {
+			"asked": 4,
+			"got": 2,
+			"batched": 2,
+			"steering": "kernel",
+			"reasons": [
+				"steering: EPERM"
+			],
+			"dropped": 6
+		},
 		"forwarding": {
 			"mode": "on",
 			"packets": 12,

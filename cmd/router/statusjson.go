@@ -14,8 +14,8 @@ import (
 )
 
 // A jsonDevice has the shape of contrib/json/wg-json in wireguard-tools: the
-// same names, and nothing for what is zero. Sockets, forwarding and filter
-// are what wg does not have.
+// same names, and nothing for what is zero. Sockets, queues, forwarding
+// and filter are what wg does not have.
 type jsonDevice struct {
 	PrivateKey string               `json:"privateKey,omitempty"`
 	PublicKey  string               `json:"publicKey,omitempty"`
@@ -23,6 +23,7 @@ type jsonDevice struct {
 	FwMark     uint32               `json:"fwmark,omitempty"`
 	Sockets    []engine.SocketGroup `json:"sockets,omitempty"`
 
+	Queues     *engine.QueuesInfo     `json:"queues,omitempty"`
 	Forwarding *engine.ForwardingInfo `json:"forwarding,omitempty"`
 	Filter     *engine.FilterInfo     `json:"filter,omitempty"`
 
@@ -46,6 +47,7 @@ func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 		jd := jsonDevice{
 			PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
 			Sockets:    engine.SocketGroups(d),
+			Queues:     engine.QueuesOf(d),
 			Forwarding: engine.ForwardingOf(d),
 			Filter:     engine.FilterOf(d),
 			Peers:      make(map[string]jsonPeer, len(d.Peers)),

@@ -34,6 +34,9 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 		if d.FwMark != 0 {
 			fmt.Fprintf(b, "  fwmark: %#x\n", d.FwMark)
 		}
+		if q := engine.QueuesOf(d); q != nil {
+			writeQueues(b, q)
+		}
 		for _, g := range engine.SocketGroups(d) {
 			writeSockets(b, &g)
 		}
@@ -47,6 +50,29 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 			writePeer(b, &d.Peers[i], keys, now)
 		}
 	}
+}
+
+// writeQueues prints the queues of the tunnel device and what they lack.
+func writeQueues(b *strings.Builder, q *engine.QueuesInfo) {
+	fmt.Fprintf(b, "  tun queues: %d", q.Got)
+	if q.Got < q.Asked {
+		fmt.Fprintf(b, " of %d asked for", q.Asked)
+	}
+	if q.Batched == q.Got {
+		b.WriteString(", batched")
+	} else {
+		fmt.Fprintf(b, ", %d batched", q.Batched)
+	}
+	if q.Got > 1 {
+		fmt.Fprintf(b, ", steered by %s", q.Steering)
+	}
+	if len(q.Reasons) > 0 {
+		fmt.Fprintf(b, " (%s)", strings.Join(q.Reasons, "; "))
+	}
+	if q.Dropped > 0 {
+		fmt.Fprintf(b, ", dropped %d", q.Dropped)
+	}
+	b.WriteByte('\n')
 }
 
 // writeSockets prints the UDP sockets of a family: one line, as they are alike as a
