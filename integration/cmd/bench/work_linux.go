@@ -99,7 +99,7 @@ func works(sizes []int) []work {
 	})
 	for _, n := range hubPeers {
 		for _, toHub := range []bool{false, true} {
-			name, title := fmt.Sprintf("hub%d", n), "from each to the next, forwarded by the hub's kernel"
+			name, title := fmt.Sprintf("hub%d", n), "from each to the next, forwarded by the hub"
 			if toHub {
 				name, title = name+"-host", "from all to a socket of the hub"
 			}
