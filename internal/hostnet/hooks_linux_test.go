@@ -115,14 +115,17 @@ func TestHookOutputFile(t *testing.T) {
 func TestHookOutputLog(t *testing.T) {
 	testutil.NeedTool(t, "bash")
 	testutil.LeakCheck(t)
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
+	// Two, because a reader that opens one again may meet the writer before it closes.
+	fifo, end := filepath.Join(t.TempDir(), "fifo"), filepath.Join(t.TempDir(), "end")
+	for _, name := range []string{fifo, end} {
+		if err := syscall.Mkfifo(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	log := &lines{seen: make(chan string, 10)}
 	o := &hostnet.Options{Logger: slog.New(slog.NewTextHandler(log, nil))}
 	h := newHost(t)
-	o.PostUp = []string{"echo first; { read line < " + fifo + "; echo $line; read line < " + fifo + "; } &"}
+	o.PostUp = []string{"echo first; { read line < " + fifo + "; echo $line; read line < " + end + "; } &"}
 	s, err := h.up(o)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +141,7 @@ func TestHookOutputLog(t *testing.T) {
 		}
 	}
 	h.mustDown(s) // does not wait for the program
-	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+	if err := os.WriteFile(end, []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	h.closeTUN()
