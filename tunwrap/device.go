@@ -302,7 +302,11 @@ func (d *Device) Stats() Stats {
 func (d *Device) Close() error {
 	d.closeOnce.Do(func() {
 		d.closed.Store(true)
-		d.closeErr = d.inner.Close()
+		// wireguard-go tells its netlink listener in two ways to end, and finds it
+		// gone already if it was quick.
+		if err := d.inner.Close(); !errors.Is(err, os.ErrClosed) {
+			d.closeErr = err
+		}
 		d.forwarder.Wait()
 	})
 	return d.closeErr

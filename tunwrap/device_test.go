@@ -5,6 +5,7 @@ package tunwrap_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -198,6 +199,28 @@ func TestWrapLeaks(t *testing.T) {
 		d := wrap(t, newFakeTUN(), nil)
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// The result of Close is the device's, unless it says that something was closed
+// already.
+func TestCloseError(t *testing.T) {
+	for _, test := range []struct{ inner, want error }{
+		{nil, nil},
+		{errors.New("no"), errors.New("no")},
+		{&os.PathError{Op: "write", Path: "|1", Err: os.ErrClosed}, nil},
+	} {
+		f := newFakeTUN()
+		f.closeErr = test.inner
+		d, err := tunwrap.Wrap(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := d.Close(); fmt.Sprint(err) != fmt.Sprint(test.want) {
+				t.Errorf("Close: %v, want %v", err, test.want)
+			}
 		}
 	}
 }

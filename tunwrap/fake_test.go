@@ -22,6 +22,7 @@ type fakeTUN struct {
 	closed   chan struct{}
 	close    sync.Once
 	closes   int // calls of Close
+	closeErr error
 	tcp, udp int // calls that disabled GRO
 }
 
@@ -78,5 +79,5 @@ func (f *fakeTUN) DisableTCPGRO()           { f.tcp++ }
 func (f *fakeTUN) Close() error {
 	f.closes++
 	f.close.Do(func() { close(f.closed); close(f.events) })
-	return nil
+	return f.closeErr
 }
