@@ -29,7 +29,11 @@ func (p parties) of(key peers.Key) filter.Party {
 
 // openHub puts the hub around the TUN.
 func (e *Engine) openHub() error {
-	f, err := filter.New(e.filterRules(&e.cfg.Filter), nil)
+	rules, err := e.filterRules(&e.cfg.Filter)
+	if err != nil {
+		return err
+	}
+	f, err := filter.New(rules, nil)
 	if err != nil {
 		return fmt.Errorf("[Filter]: %w", err)
 	}
@@ -40,11 +44,15 @@ func (e *Engine) openHub() error {
 
 // updateHubLocked makes forwarding and filter those of cfg.
 func (e *Engine) updateHubLocked(cfg *config.Config) error {
+	rules, err := e.filterRules(&cfg.Filter)
+	if err != nil {
+		return err
+	}
 	forwarding := forwardingOf(cfg.Router.PeerForwarding)
 	active := forwarding != hub.Off || len(cfg.Filter.Rules) > 0
 	// Both go by where addresses are, so that comes first.
 	e.updateRoutesLocked(active)
-	if err := e.filter.SetRules(e.filterRules(&cfg.Filter)); err != nil {
+	if err := e.filter.SetRules(rules); err != nil {
 		return fmt.Errorf("[Filter]: %w", err)
 	}
 	e.hub.SetForwarding(forwarding)
@@ -62,8 +70,9 @@ func forwardingOf(f config.Forwarding) hub.Forwarding {
 	return hub.Off
 }
 
-// filterRules translates the rules of the configuration.
-func (e *Engine) filterRules(f *config.Filter) []filter.Rule {
+// filterRules translates the rules of the configuration. An end that names nobody,
+// which a file cannot have, is an error: to the filter it would be everybody.
+func (e *Engine) filterRules(f *config.Filter) ([]filter.Rule, error) {
 	end := func(in config.FilterEnd) filter.End {
 		out := filter.End{Host: in.Host, Peers: in.Peers, Prefixes: in.Prefixes}
 		for _, key := range f.Keys(in) {
@@ -79,6 +88,11 @@ func (e *Engine) filterRules(f *config.Filter) []filter.Rule {
 	}
 	rules := make([]filter.Rule, 0, len(f.Rules))
 	for _, r := range f.Rules {
+		for _, in := range []config.FilterEnd{r.From, r.To} {
+			if len(in.Names)+len(in.Keys) > 0 && len(f.Keys(in)) == 0 {
+				return nil, fmt.Errorf("[Filter] rule %q: %v names no peer", r.String(), in)
+			}
+		}
 		rule := filter.Rule{
 			Action:      filter.Allow,
 			From:        end(r.From),
@@ -94,7 +108,7 @@ func (e *Engine) filterRules(f *config.Filter) []filter.Rule {
 		}
 		rules = append(rules, rule)
 	}
-	return rules
+	return rules, nil
 }
 
 // updateRoutesLocked tells the hub where addresses are now, if anybody wants to know.

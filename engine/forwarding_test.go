@@ -290,3 +290,17 @@ func TestStatusShowsForwarding(t *testing.T) {
 		t.Errorf("with both off: %+v, %+v, %v", engine.ForwardingOf(d), engine.FilterOf(d), err)
 	}
 }
+
+// A name that nobody bears must not become everybody.
+func TestFilterOfNobody(t *testing.T) {
+	s := newSite(t, 1)
+	s.start()
+	cfg := s.clone()
+	cfg.Filter.Rules = []config.FilterRule{{From: config.FilterEnd{Names: []string{"ghost"}}}}
+	if err := s.Reload(cfg); err == nil || !strings.Contains(err.Error(), "ghost") {
+		t.Errorf("Reload: %v, want an error that names it", err)
+	}
+	if got := len(s.Stats().Filter.Rules); got != 0 {
+		t.Errorf("%d rules are in force", got)
+	}
+}

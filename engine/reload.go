@@ -52,6 +52,9 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := fixed(&ch.Router); err != nil {
 		return err
 	}
+	if _, err := e.filterRules(&cfg.Filter); err != nil {
+		return err
+	}
 	if err := e.applyLocked(requestFor(ch, cfg)); err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func (d *Device) DisableTCPGRO() {
 func (d *Device) Close() error {
 	d.closeOnce.Do(func() {
 		d.closed.Store(true)
-		d.cut.close()
+		d.counters.dropped[dropClosed].Add(uint64(d.cut.close()))
 		d.closeErr = d.inner.Close()
 	})
 	return d.closeErr

@@ -250,7 +250,16 @@ func TestCloseEndsReads(t *testing.T) {
 	if _, err := l.WriteTo(0, [][]byte{append(make([]byte, offset), udp(aliceAddr, bobAddr, 10)...)}, offset); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("write: %v", err)
 	}
-	if held := l.Stats().Held; held != 0 {
-		t.Errorf("%d bytes are held", held)
+	if s := l.Stats(); s.Held != 0 || s.Dropped.Closed != 1 {
+		t.Errorf("%d bytes are held, %d packets were dropped", s.Held, s.Dropped.Closed)
+	}
+}
+
+func TestCloseCountsWhatWaits(t *testing.T) {
+	l := newLab(t, &hub.Options{Forwarding: hub.On})
+	l.write(udp(aliceAddr, bobAddr, 10), udp(aliceAddr, carolAddr, 10), udp(bobAddr, aliceAddr, 10))
+	l.Close()
+	if got := l.Stats().Dropped.Closed; got != 3 {
+		t.Errorf("%d packets were dropped, want 3", got)
 	}
 }

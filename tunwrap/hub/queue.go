@@ -207,19 +207,21 @@ func (q *queue) unpack(b *batch, p *parcel, whole []byte) {
 	q.parcels.put(p, whole)
 }
 
-// close ends reads and drops what waits.
-func (q *queue) close() {
+// close ends reads and drops what waits; it returns how many packets that were.
+func (q *queue) close() (packets int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
 	for ; q.first != nil; q.first = q.first.next {
 		for p := q.first.first; p != nil; p = p.next {
+			packets += p.count
 			q.parcels.held.Add(-int64(classes[p.class]))
 			q.first.held.Add(-int64(classes[p.class]))
 		}
 		q.first.first = nil
 	}
 	q.ready.Broadcast()
+	return packets
 }
 
 // A batch is the slab and the descriptors of one read, and how far they are used.

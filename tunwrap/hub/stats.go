@@ -48,6 +48,7 @@ type Drops struct {
 	Source   uint64 // the source address is no peer's
 	Isolated uint64 // from peer to peer, which is forbidden
 	Filtered uint64 // denied by the filter, see [filter.Stats]
+	Closed   uint64 // written, or still waiting for a peer, when the Device was closed
 }
 
 // LaneStats are the counters of what was sent to one peer by others.
@@ -74,6 +75,7 @@ const (
 	dropSource
 	dropIsolated
 	dropFiltered
+	dropClosed
 	drops
 )
 
@@ -115,7 +117,7 @@ func (d *Device) Stats() Stats {
 		Dropped: Drops{
 			Full:     c.fullOfGone.Load(),
 			HopLimit: at(dropHopLimit), TooBig: at(dropTooBig), Loop: at(dropLoop),
-			Source: at(dropSource), Isolated: at(dropIsolated), Filtered: at(dropFiltered),
+			Source: at(dropSource), Isolated: at(dropIsolated), Filtered: at(dropFiltered), Closed: at(dropClosed),
 		},
 		LocalScope:  c.scope.Load(),
 		Fragmented:  c.fragmented.Load(),

@@ -45,6 +45,7 @@ func (d *Device) WriteTo(flow int, bufs [][]byte, offset int) (int, error) {
 		return d.writeTo(flow, bufs, offset)
 	}
 	if d.closed.Load() {
+		d.counters.dropped[dropClosed].Add(uint64(len(bufs)))
 		return 0, os.ErrClosed
 	}
 	w := d.works.Get().(*work)
@@ -195,6 +196,7 @@ func (d *Device) queueFor(l *lane, out []routed) int {
 	if !d.cut.push(l, first, last) {
 		l.held.Add(-used) // closed meanwhile
 		d.parcels.held.Add(-used)
+		d.counters.dropped[dropClosed].Add(uint64(packets))
 		return 0
 	}
 	l.count(packets, bytes)
