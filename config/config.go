@@ -16,12 +16,13 @@ type Config struct {
 	// Path is the file that [Load] read, symbolic links resolved; otherwise empty.
 	Path string
 
-	// Interface, Peers, Router and Filter are the sections of the file. Peers are in
-	// the order of the file, each public key once.
+	// Interface, Peers, Router, Filter and Proxy are the sections of the file. Peers are
+	// in the order of the file, each public key once.
 	Interface Interface
 	Peers     []Peer
 	Router    Router
 	Filter    Filter
+	Proxy     Proxy
 
 	// Warnings are what the file may not mean, in the order of its lines. They
 	// are no part of the configuration: [Diff] and [Config.WriteTo] ignore them.
@@ -39,6 +40,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("interface", c.Interface.LogValue()),
 		slog.Int("peers", len(c.Peers)),
 		slog.String("mode", c.Router.Mode.String()),
+		slog.Int("proxies", len(c.Proxy.services())),
 	)
 }
 

@@ -5,7 +5,6 @@ package config
 
 import (
 	"log/slog"
-	"net/netip"
 	"slices"
 )
 
@@ -19,11 +18,13 @@ type Changes struct {
 	// Filter says that names or rules differ. Rules in another order are different,
 	// their text does not count.
 	Filter bool
+	// Proxy says which sections of [Proxy] differ.
+	Proxy ProxyChanges
 }
 
 // Empty reports whether there is nothing to do.
 func (c Changes) Empty() bool {
-	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter
+	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter && c.Proxy.Empty()
 }
 
 // PeersChanged reports whether any peer is added, removed or changed.
@@ -38,29 +39,8 @@ func (c Changes) LogValue() slog.Value {
 		slog.Any("interface", c.Interface.Names()),
 		slog.Any("router", c.Router.Names()),
 		slog.Bool("filter", c.Filter),
+		slog.Any("proxy", c.Proxy.Names()),
 	)
-}
-
-// A PeerChange is a peer that both Configs have, with at least one difference.
-type PeerChange struct {
-	Old, New Peer
-
-	// Which fields differ. AllowedIPs in another order are the same.
-	PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive bool
-
-	// AllowedIPsAdded and AllowedIPsRemoved are the ranges behind AllowedIPs. One
-	// that moved from a peer to another is removed there and added here.
-	AllowedIPsAdded, AllowedIPsRemoved []netip.Prefix
-}
-
-// Names returns the keys of the fields that differ.
-func (c PeerChange) Names() []string {
-	return named([]change{
-		{"PresharedKey", c.PresharedKey},
-		{"AllowedIPs", c.AllowedIPs},
-		{"Endpoint", c.Endpoint},
-		{"PersistentKeepalive", c.PersistentKeepalive},
-	})
 }
 
 // InterfaceChanges says which fields of [Interface] differ. Addresses, DNS, search
@@ -70,6 +50,7 @@ type InterfaceChanges struct {
 	Addresses, DNS, DNSSearch, MTU, Table bool
 	PreUp, PostUp, PreDown, PostDown      bool
 	SaveConfig                            bool
+	CheckAlive, CheckAliveInterval        bool
 }
 
 // Names returns the names of the fields that differ.
@@ -88,12 +69,16 @@ func (c InterfaceChanges) Names() []string {
 		{"PreDown", c.PreDown},
 		{"PostDown", c.PostDown},
 		{"SaveConfig", c.SaveConfig},
+		{"CheckAlive", c.CheckAlive},
+		{"CheckAliveInterval", c.CheckAliveInterval},
 	})
 }
 
 // RouterChanges says which fields of [Router] differ.
 type RouterChanges struct {
 	Mode, Queues, TxQueueLength, PeerForwarding bool
+	SubnetRouter, SubnetRouterPerPeer           bool
+	TCPRecovery, TCPCongestion                  bool
 	Sockets, GSO, GRO                           bool
 	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
 	FlushTimeout, ReceiveBuffer, SendBuffer     bool
@@ -107,6 +92,10 @@ func (c RouterChanges) Names() []string {
 		{"Queues", c.Queues},
 		{"TxQueueLength", c.TxQueueLength},
 		{"PeerForwarding", c.PeerForwarding},
+		{"SubnetRouter", c.SubnetRouter},
+		{"SubnetRouterPerPeer", c.SubnetRouterPerPeer},
+		{"TCPRecovery", c.TCPRecovery},
+		{"TCPCongestion", c.TCPCongestion},
 		{"Sockets", c.Sockets},
 		{"GSO", c.GSO},
 		{"GRO", c.GRO},
@@ -151,6 +140,7 @@ func Diff(old, new *Config) Changes {
 		Interface: diffInterface(&old.Interface, &new.Interface),
 		Router:    diffRouter(&old.Router, &new.Router),
 		Filter:    !old.Filter.equal(&new.Filter),
+		Proxy:     diffProxy(&old.Proxy, &new.Proxy),
 	}
 	before := byPublicKey(old.Peers)
 	after := byPublicKey(new.Peers)
@@ -170,45 +160,6 @@ func Diff(old, new *Config) Changes {
 	return changes
 }
 
-func byPublicKey(peers []Peer) map[Key]Peer {
-	m := make(map[Key]Peer, len(peers))
-	for _, p := range peers {
-		m[p.PublicKey] = p
-	}
-	return m
-}
-
-func diffPeer(old, new Peer) (c PeerChange, differs bool) {
-	c = PeerChange{
-		Old: old, New: new,
-		PresharedKey:        old.PresharedKey != new.PresharedKey,
-		Endpoint:            !old.Endpoint.equal(new.Endpoint),
-		PersistentKeepalive: old.PersistentKeepalive != new.PersistentKeepalive,
-		AllowedIPsAdded:     without(new.AllowedIPs, old.AllowedIPs),
-		AllowedIPsRemoved:   without(old.AllowedIPs, new.AllowedIPs),
-	}
-	c.AllowedIPs = len(c.AllowedIPsAdded)+len(c.AllowedIPsRemoved) > 0
-	return c, c.PresharedKey || c.AllowedIPs || c.Endpoint || c.PersistentKeepalive
-}
-
-// without returns the elements of a that are not in b, in the order of a.
-func without(a, b []netip.Prefix) []netip.Prefix {
-	if slices.Equal(a, b) {
-		return nil
-	}
-	in := make(map[netip.Prefix]bool, len(b))
-	for _, p := range b {
-		in[p] = true
-	}
-	var rest []netip.Prefix
-	for _, p := range a {
-		if !in[p] {
-			rest = append(rest, p)
-		}
-	}
-	return rest
-}
-
 func diffInterface(old, new *Interface) InterfaceChanges {
 	return InterfaceChanges{
 		PrivateKey: !samePrivateKey(old.PrivateKey, new.PrivateKey),
@@ -224,6 +175,9 @@ func diffInterface(old, new *Interface) InterfaceChanges {
 		PreDown:    !slices.Equal(old.PreDown, new.PreDown),
 		PostDown:   !slices.Equal(old.PostDown, new.PostDown),
 		SaveConfig: old.SaveConfig != new.SaveConfig,
+
+		CheckAlive:         !slices.Equal(old.CheckAlive, new.CheckAlive),
+		CheckAliveInterval: old.CheckAliveInterval != new.CheckAliveInterval,
 	}
 }
 
@@ -239,6 +193,9 @@ func diffRouter(old, new *Router) RouterChanges {
 		Queues:         old.Queues != new.Queues,
 		TxQueueLength:  old.TxQueueLength != new.TxQueueLength,
 		PeerForwarding: old.PeerForwarding != new.PeerForwarding,
+		SubnetRouter:   !old.SubnetRouter.equal(new.SubnetRouter),
+		TCPRecovery:    old.TCPRecovery != new.TCPRecovery,
+		TCPCongestion:  old.TCPCongestion != new.TCPCongestion,
 		Sockets:        old.Sockets != new.Sockets,
 		GSO:            old.GSO != new.GSO,
 		GRO:            old.GRO != new.GRO,
@@ -251,5 +208,7 @@ func diffRouter(old, new *Router) RouterChanges {
 		SendBuffer:     old.SendBuffer != new.SendBuffer,
 		ControlSocket:  old.ControlSocket != new.ControlSocket,
 		LogLevel:       old.LogLevel != new.LogLevel || old.LogLevelSet != new.LogLevelSet,
+
+		SubnetRouterPerPeer: old.SubnetRouterPerPeer != new.SubnetRouterPerPeer,
 	}
 }

@@ -19,6 +19,7 @@ func TestDiffEmpty(t *testing.T) {
 	a := mustParse(t, readFile(t, "testdata/all.conf"))
 	b := mustParse(t, "# moved by a line\n"+readFile(t, "testdata/all.conf"))
 	b.Name, b.Path = "other", "/other.conf"
+	b.Router.ModeSet = false
 	b.Peers[0], b.Peers[1] = b.Peers[1], b.Peers[0]
 	b.Peers[1].AllowedIPs[0], b.Peers[1].AllowedIPs[1] = b.Peers[1].AllowedIPs[1], b.Peers[1].AllowedIPs[0]
 	if c := config.Diff(a, b); !c.Empty() || c.PeersChanged() {
@@ -34,22 +35,25 @@ func TestDiffEmpty(t *testing.T) {
 func TestDiffFields(t *testing.T) {
 	base := func() *config.Config { return mustParse(t, readFile(t, "testdata/all.conf")) }
 	values := map[reflect.Type]any{
-		reflect.TypeFor[config.Key]():        mustKey(t, peerC),
-		reflect.TypeFor[uint16]():            uint16(7),
-		reflect.TypeFor[uint32]():            uint32(7),
-		reflect.TypeFor[int]():               7,
-		reflect.TypeFor[string]():            "changed",
-		reflect.TypeFor[[]netip.Prefix]():    prefixes("10.99.0.0/24"),
-		reflect.TypeFor[[]netip.Addr]():      addrs("10.99.0.1"),
-		reflect.TypeFor[[]string]():          []string{"changed"},
-		reflect.TypeFor[bool]():              false,
-		reflect.TypeFor[config.Table]():      config.Table{Mode: config.TableOff},
-		reflect.TypeFor[config.Endpoint]():   config.Endpoint{Host: "changed", Port: 7},
-		reflect.TypeFor[config.Mode]():       config.ModeTUN,
-		reflect.TypeFor[config.Forwarding](): config.ForwardingIsolated,
-		reflect.TypeFor[config.Switch]():     config.SwitchUnset,
-		reflect.TypeFor[slog.Level]():        slog.LevelError,
-		reflect.TypeFor[time.Duration]():     7 * time.Millisecond,
+		reflect.TypeFor[config.Key]():          mustKey(t, peerC),
+		reflect.TypeFor[uint16]():              uint16(7),
+		reflect.TypeFor[uint32]():              uint32(7),
+		reflect.TypeFor[int]():                 7,
+		reflect.TypeFor[string]():              "changed",
+		reflect.TypeFor[[]netip.Prefix]():      prefixes("10.99.0.0/24"),
+		reflect.TypeFor[[]netip.Addr]():        addrs("10.99.0.1"),
+		reflect.TypeFor[[]string]():            []string{"changed"},
+		reflect.TypeFor[bool]():                false,
+		reflect.TypeFor[config.Table]():        config.Table{Mode: config.TableOff},
+		reflect.TypeFor[config.Endpoint]():     config.Endpoint{Host: "changed", Port: 7},
+		reflect.TypeFor[config.Mode]():         config.ModeTUN,
+		reflect.TypeFor[config.Forwarding]():   config.ForwardingIsolated,
+		reflect.TypeFor[config.Switch]():       config.SwitchUnset,
+		reflect.TypeFor[slog.Level]():          slog.LevelError,
+		reflect.TypeFor[config.SubnetRouter](): config.SubnetRouter{Any: true},
+		reflect.TypeFor[config.Recovery]():     config.RecoveryRACK,
+		reflect.TypeFor[config.Congestion]():   config.CongestionCubic,
+		reflect.TypeFor[time.Duration]():       7 * time.Millisecond,
 	}
 	tests := []struct {
 		section string
@@ -61,7 +65,7 @@ func TestDiffFields(t *testing.T) {
 			func(c config.Changes) []string { return c.Interface.Names() }, nil},
 		{"Router", func(c *config.Config) any { return &c.Router },
 			func(c config.Changes) []string { return c.Router.Names() },
-			map[string]string{"LogLevelSet": "LogLevel"}},
+			map[string]string{"LogLevelSet": "LogLevel", "ModeSet": ""}},
 		{"Peer", func(c *config.Config) any { return &c.Peers[0] },
 			func(c config.Changes) []string {
 				if len(c.Changed) != 1 {

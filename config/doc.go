@@ -3,7 +3,7 @@
 
 // Package config reads, checks, compares and writes configuration files: the
 // format of wg(8) and wg-quick(8), and the sections [Router] and [Filter] for what
-// is ours.
+// is ours, together with the sections of wireproxy for netstack mode.
 //
 // Most callers want [Find] and [Load], which give a [Config] or a list of
 // everything that is wrong with the file:
@@ -12,7 +12,8 @@
 //	cfg, err := config.Load(path)
 //	for _, w := range cfg.Warnings { fmt.Fprintln(os.Stderr, w) }
 //
-// [Parse] reads from anywhere, [Diff] says what a reload has to do,
+// [Parse] reads from anywhere, [LoadWith] and [ParseWith] take what the text alone does not
+// say, such as the environment, [Diff] says what a reload has to do,
 // [Config.WriteTo] and [Config.Save] write a file that parses to the same Config,
 // and [Config.WriteWG] writes the part that wg setconf accepts. The command line,
 // the engine and programs that embed it are the callers.
@@ -25,8 +26,9 @@
 // inside them too for the keys of wg. A comment reaches from # to the end of the
 // line, except in the four hooks, which keep it (v1.0.20210914 still cut it there
 // as well). A byte order mark and CRLF line ends are skipped. Address, DNS,
-// AllowedIPs, the hooks and the lines of [Filter] accumulate; of any other key that is repeated the last
-// one counts, with a warning. Sections may be repeated.
+// AllowedIPs, the hooks and the lines of [Filter] accumulate; of any other key that is
+// repeated the last one counts, with a warning. Sections may be repeated. A value $NAME
+// is that of an environment variable, except in hooks; $$ stands for $ at the beginning.
 //
 // Where wg applies a file line by line, a Config is the state it ends with:
 //
@@ -53,11 +55,34 @@
 // ENDS are any, or of host, peers, names, public keys, addresses and ranges, with commas
 // between them, those of which one has to hold; PORTS are numbers and FIRST-LAST.
 //
+// # Netstack mode
+//
+// A file that wireproxy accepts (github.com/windtf/wireproxy, 6909633) is accepted and
+// means the same, apart from where this says otherwise. Its sections for proxies and
+// forwards are in [Proxy]; each occurrence is one more listener. In a file that has any of
+// them, or WGConfig before its first section, comments and quotes are those of the ini
+// library that it uses: ; begins a comment too, quotes around a value are removed, and
+// ` or """ keep # and ; between them. WGConfig reads [Interface] and [Peer] from another
+// file; those of the file itself are left out with a warning. A single [Peer] without
+// AllowedIPs gets all of IPv4 and IPv6.
+//
+// Otherwise than there: a listener without an address is on 127.0.0.1, not open to
+// everybody; Username and Password need each other; the host name of a listener can only be
+// localhost; unknown sections and keys are mistakes, and so are [SNI], TunnelDomains and
+// LogDomains of its newer versions; = is the only mark between key and value, and no line
+// continues on the next; of a key that is repeated the last one counts, and AllowedIPs and
+// Address add up. Of those versions we have [Resolve].
+//
+// A file that has one of these sections, or SubnetRouter, and does not state a Mode is in
+// netstack mode; one that states Mode = tun is a mistake. [LoadOptions.Mode] and
+// [Config.CheckMode] are for command lines that choose the mode.
+//
 // # Errors
 //
 // Parse and Load report all mistakes of a file at once as an [*Error], each with
 // file, line, key and what would be right. Private and preshared keys, and
-// anything that looks like one, never appear in a message.
+// anything that looks like one, never appear in a message, and neither do user names
+// and passwords.
 //
 // # Memory and concurrency
 //

@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// An Endpoint is where a peer is reached: an address or a name, and a UDP port.
-// The zero Endpoint is none.
+// An Endpoint is an address or a name, and a port: where a peer is reached, a proxy
+// listens or has its target. The zero Endpoint is none.
 type Endpoint struct {
 	Host string // a literal address, IPv6 without brackets, or a host name
 	Port uint16

@@ -40,17 +40,28 @@ func (p *parser) assignment(line int, text, raw string) {
 		p.unknown(line, word, value)
 		return
 	}
-	if k.hook {
+	if k.hook || p.ini {
 		_, value, _ = strings.Cut(raw, "=")
 	}
-	e := &entry{parser: p, line: line, name: k.name, value: strings.Trim(value, space)}
-	if !k.spaced {
-		e.value = compact(value)
+	if p.ini && !k.hook {
+		value = iniValue(value)
+	} else {
+		value = strings.Trim(value, space)
 	}
+	e := &entry{parser: p, line: line, name: k.name, value: value}
 	if first, again := p.given[k.name]; again && !k.repeats {
 		e.doubt("remove one of the two", "also given in line %d; the last one counts", first)
 	}
 	p.given[k.name] = line
+	if !k.hook && !(e.expand(k) && e.writable(k)) {
+		return
+	}
+	switch {
+	case !k.spaced:
+		e.value = compact(e.value)
+	case !k.text:
+		e.value = strings.Trim(e.value, space)
+	}
 	if e.value == "" && !k.empty {
 		e.wrong("remove the line, or write "+k.name+" = VALUE", "no value")
 		return
@@ -60,10 +71,13 @@ func (p *parser) assignment(line int, text, raw string) {
 
 // lookup returns the key called word of the current section, or nil.
 func (p *parser) lookup(word string) *key {
-	if p.section == nil {
+	switch {
+	case p.section != nil:
+		return p.section.key(compact(word))
+	case p.including:
 		return nil
 	}
-	return p.section.key(compact(word))
+	return p.top.key(compact(word))
 }
 
 func (s *section) key(word string) *key {
@@ -85,6 +99,24 @@ func (s *section) names() []string {
 
 // unknown reports a key that the current section does not know.
 func (p *parser) unknown(line int, word, value string) {
+	for _, u := range unsupported() {
+		if sameName(u.name, compact(word)) {
+			p.problem(line, u.name, u.instead, "not supported")
+			return
+		}
+	}
+	if k := p.top.key(compact(word)); k != nil {
+		hint := "move it above the first section"
+		if p.including {
+			hint = "remove it"
+		}
+		p.problem(line, k.name, hint, "only stands at the beginning of the file that router is given")
+		return
+	}
+	if p.section != nil && kindOf(p.section.name) != nil && p.section.key("BindAddress") != nil && sameName(compact(word), "ListenPort") {
+		p.problem(line, "ListenPort", "write BindAddress = 127.0.0.1:PORT", "["+p.section.name+"] listens on an address of the host")
+		return
+	}
 	for i := range p.sections {
 		s := &p.sections[i]
 		k := s.key(compact(word))
@@ -104,6 +136,10 @@ func (p *parser) unknown(line int, word, value string) {
 		return
 	}
 	if p.section == nil {
+		if near := nearest(word, p.top.names()); near != "" && !p.including {
+			p.problem(line, word, "did you mean "+near+"?", "unknown key above the first section")
+			return
+		}
 		p.problem(line, "", "write [Interface] above it", "line outside of any section")
 		return
 	}
@@ -127,6 +163,16 @@ func (p *parser) unknown(line int, word, value string) {
 	}
 	p.problem(line, word, "["+p.section.name+"] knows "+strings.Join(p.section.names(), ", "),
 		"unknown key in ["+p.section.name+"]")
+}
+
+// unsupported are sections and keys that wireproxy has and router does not, with what to
+// use in their place.
+func unsupported() []struct{ name, instead string } {
+	return []struct{ name, instead string }{
+		{"[SNI]", "write a [TCPClientTunnel] for each server, or use [Socks5]"},
+		{"TunnelDomains", "remove it; let the client choose what it sends to the proxy, for example with a PAC file"},
+		{"LogDomains", "remove it; let the client log what it connects to"},
+	}
 }
 
 // malformed reports a line that is not KEY = VALUE. It repeats nothing of the line

@@ -13,16 +13,34 @@ import (
 // finish checks what a single line cannot show and, in a file without mistakes, turns
 // the [Peer] sections into peers.
 func (p *parser) finish() {
-	p.checkInterface()
-	for _, s := range p.peers {
-		if s.given["PublicKey"] == 0 {
-			p.problem(s.peer.Line, "PublicKey", "write PublicKey = KEY below this [Peer]", "missing")
+	p.in(p.wgFile, func() {
+		p.checkInterface()
+		for _, s := range p.peers {
+			if s.given["PublicKey"] == 0 {
+				p.problem(s.peer.Line, "PublicKey", "write PublicKey = KEY below this [Peer]", "missing")
+			}
 		}
-	}
+	})
+	p.finishServices()
+	p.finishMode()
 	if len(p.problems) == 0 {
-		p.mergePeers()
+		p.in(p.wgFile, func() {
+			p.mergePeers()
+			p.defaultRanges()
+		})
 	}
 	p.finishFilter()
+}
+
+// defaultRanges gives the only peer of a file with sections of [Proxy] everything, as
+// wireproxy does, when it says nothing of AllowedIPs.
+func (p *parser) defaultRanges() {
+	if len(p.services) == 0 || len(p.peers) != 1 || len(p.cfg.Peers) != 1 || p.peers[0].given["AllowedIPs"] > 0 {
+		return
+	}
+	peer := &p.cfg.Peers[0]
+	peer.AllowedIPs = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	p.warning(peer.Line, "AllowedIPs", "write AllowedIPs = "+joinList(peer.AllowedIPs)+", or fewer", "missing; the only peer gets everything")
 }
 
 // checkInterface checks the keys of [Interface] against each other.

@@ -28,7 +28,7 @@ func glob(tb testing.TB, pattern string) []string {
 // FuzzParse: Parse takes any text without a panic; what it accepts is written and
 // parsed to the same Config, and what it refuses is explained without showing keys.
 func FuzzParse(f *testing.F) {
-	for _, pattern := range []string{"testdata/files/*.conf", "testdata/mistakes/*.conf", "testdata/all.conf", "../docs/router.conf"} {
+	for _, pattern := range []string{"testdata/files/*.conf", "testdata/mistakes/*.conf", "testdata/all.conf", "testdata/wireproxy.conf", "../docs/router.conf"} {
 		for _, path := range glob(f, pattern) {
 			f.Add(readFile(f, path))
 		}
@@ -46,7 +46,14 @@ func FuzzValue(f *testing.F) {
 		"vpn.b\u00fccher.example:1", "localhost.:1", "/run/my router.sock", "netstack", "debug",
 		"any", "from host to peers", "to 10.0.0.0/8, fd00::/8 proto tcp port 22, 8000-8080", "proto udp sport 53", "proto 47",
 		"from " + peerA + "," + peerB + " to any", "from laptop to host proto icmp", "laptop " + peerA, "both " + peerA + ", " + peerB, "isolated",
+		"on, 169.254.169.254/32", "rack", "reno", ":1080", "[::1]:0", "localhost:1", "`a # b`", "'a;b'", "$$x", "ipv6", "cert.pem",
 		"16", "64K", "65535", "50us", "1.5ms", "1s", "250.001\u00b5s", "-1ms", "1e3us", testPrivate, testPublic,
+	}
+	// What a section needs beside the key.
+	required := map[string]string{
+		"Socks5": "BindAddress = :1", "http": "BindAddress = :1", "TCPClientTunnel": "BindAddress = :1\nTarget = a.example:1",
+		"TCPServerTunnel": "ListenPort = 1\nTarget = a.example:1", "UDPProxyTunnel": "BindAddress = :1\nTarget = a.example:1",
+		"UDPServerTunnel": "ListenPort = 1\nTarget = a.example:1", "STDIOTunnel": "Target = a.example:1",
 	}
 	for section, keys := range config.KnownKeys() {
 		for _, key := range keys {
@@ -56,6 +63,9 @@ func FuzzValue(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, section, key, value string) {
+		if before, ok := required[section]; ok {
+			key = before + "\n" + key
+		}
 		checkParse(t, "[Interface]\nPrivateKey = "+testPrivate+"\n[Peer]\nPublicKey = "+peerA+
 			"\n["+section+"]\n"+key+" = "+value+"\n[Peer]\nPublicKey = "+peerB+"\nAllowedIPs = 10.0.0.0/24, ::/0\n")
 	})

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +40,13 @@ func same() cmp.Options {
 		cmpopts.IgnoreFields(config.Peer{}, "Line"),
 		cmpopts.IgnoreFields(config.FilterName{}, "Line"),
 		cmpopts.IgnoreFields(config.FilterRule{}, "Line", "Text"),
+		cmpopts.IgnoreFields(config.SubnetRouter{}, "Line"),
+		cmpopts.IgnoreFields(config.SOCKS5{}, "Line"),
+		cmpopts.IgnoreFields(config.HTTP{}, "Line"),
+		cmpopts.IgnoreFields(config.TCPForward{}, "Line"),
+		cmpopts.IgnoreFields(config.UDPForward{}, "Line"),
+		cmpopts.IgnoreFields(config.STDIO{}, "Line"),
+		cmpopts.IgnoreFields(config.Resolve{}, "Line"),
 	}
 }
 
@@ -60,6 +68,18 @@ func mustParse(tb testing.TB, text string) *config.Config {
 	return c
 }
 
+// environment are options with variables, given as name and value.
+func environment(pairs ...string) *config.LoadOptions {
+	return &config.LoadOptions{LookupEnv: func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}}
+}
+
 // problems returns what is wrong with text, and fails when nothing is.
 func problems(tb testing.TB, text string) []config.Problem {
 	tb.Helper()
@@ -69,6 +89,11 @@ func problems(tb testing.TB, text string) []config.Problem {
 		tb.Fatalf("Parse = %v, %v, want nil and an *Error", c, err)
 	}
 	return e.Problems
+}
+
+// used returns warnings without those about keys that nothing uses yet.
+func used(warnings []config.Problem) []config.Problem {
+	return slices.DeleteFunc(slices.Clone(warnings), func(w config.Problem) bool { return strings.HasPrefix(w.Key, "CheckAlive") })
 }
 
 // lines joins problems as a program would print them.

@@ -28,6 +28,11 @@ type Interface struct {
 
 	// SaveConfig says to write the live configuration back at the end.
 	SaveConfig bool
+
+	// CheckAlive are addresses in the tunnel to ask whether it works, CheckAliveInterval
+	// the seconds between, 0 being the default. Nothing uses them yet.
+	CheckAlive         []netip.Addr
+	CheckAliveInterval uint16
 }
 
 const (
@@ -54,6 +59,8 @@ func interfaceKeys() []key {
 		hook("PreDown", func(i *Interface) *[]string { return &i.PreDown }),
 		hook("PostDown", func(i *Interface) *[]string { return &i.PostDown }),
 		{name: "SaveConfig", set: setSaveConfig, spaced: true},
+		{name: "CheckAlive", set: addCheckAlive, repeats: true, spaced: true, empty: true},
+		{name: "CheckAliveInterval", set: setCheckAliveInterval, spaced: true},
 	}
 }
 
@@ -174,4 +181,26 @@ func setSaveConfig(e *entry) {
 	if n, ok := e.choice("true", "false"); ok {
 		e.cfg.Interface.SaveConfig = n == 0
 	}
+}
+
+// unused warns that the key changes nothing.
+func (e *entry) unused() { e.doubt("remove it, or leave it for other programs", "nothing uses it yet") }
+
+func addCheckAlive(e *entry) {
+	for _, text := range e.list() {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" {
+			e.wrong("write addresses, for example 10.0.0.1, with commas between them", "%s is not an address", show(text))
+			continue
+		}
+		e.cfg.Interface.CheckAlive = append(e.cfg.Interface.CheckAlive, addr)
+	}
+	e.unused()
+}
+
+func setCheckAliveInterval(e *entry) {
+	if n, ok := e.number(1, 65535, "a number of seconds", "write seconds from 1 to 65535"); ok {
+		e.cfg.Interface.CheckAliveInterval = uint16(n)
+	}
+	e.unused()
 }

@@ -79,7 +79,14 @@ func missing(path string) bool {
 // NAME is the name of the interface. Problems are reported under path. A file that
 // everybody may read, and so the keys in it, is a warning. The error is an
 // [*Error], or wraps that of the file system and says what to do.
-func Load(path string) (*Config, error) {
+//
+// [Interface] and [Peer] of a file with WGConfig come from that file. Paths in the file
+// are relative to its folder, symbolic links resolved; where nothing is there, to the
+// working directory.
+func Load(path string) (*Config, error) { return LoadWith(path, nil) }
+
+// LoadWith is [Load] with options; nil stands for the zero LoadOptions.
+func LoadWith(path string, o *LoadOptions) (*Config, error) {
 	name, isConf := strings.CutSuffix(filepath.Base(path), extension)
 	if !isConf || !ValidName(name) {
 		return nil, &Error{Problems: []Problem{{
@@ -93,7 +100,7 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("load configuration: %w%s", err, remedy(err))
 	}
 	defer f.Close()
-	cfg, err := Parse(f, path)
+	cfg, err := parse(f, path, filepath.Dir(resolved(path)), o)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,10 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -17,18 +19,35 @@ const maxFile = 16 << 20
 
 // Parse reads a configuration from r to its end. Problems are reported under name,
 // which is usually the name of a file. The error is an [*Error], or that of r.
-func Parse(r io.Reader, name string) (*Config, error) {
+//
+// It reads nothing else: a value $NAME, WGConfig and what else depends on more than the
+// text needs [ParseWith] or [LoadWith].
+func Parse(r io.Reader, name string) (*Config, error) { return ParseWith(r, name, nil) }
+
+// ParseWith is [Parse] with options; nil stands for the zero LoadOptions. WGConfig is a
+// mistake also here, and relative paths stay as they are.
+func ParseWith(r io.Reader, name string, o *LoadOptions) (*Config, error) {
+	return parse(r, name, "", o)
+}
+
+// parse is ParseWith for a file in a folder, which other files are relative to; without
+// one no other file is read.
+func parse(r io.Reader, name, folder string, o *LoadOptions) (*Config, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	p := newParser(name)
+	p.folder = folder
+	if o != nil {
+		p.options = *o
+	}
 	p.parse(data)
 	if len(p.problems) > 0 {
-		sortProblems(p.problems)
+		p.sort(p.problems)
 		return nil, &Error{Problems: p.problems}
 	}
-	sortProblems(p.warnings)
+	p.sort(p.warnings)
 	p.cfg.Warnings = p.warnings
 	return &p.cfg, nil
 }
@@ -37,9 +56,13 @@ func Parse(r io.Reader, name string) (*Config, error) {
 type parser struct {
 	file     string
 	memory   bool // the lines come from a Config, see [Config.Validate]
+	options  LoadOptions
+	folder   string // of file, or empty
 	sections []section
+	top      section // keys before the first section
 	cfg      Config
 	peers    []*peerSection
+	services []*service
 	problems []Problem
 	warnings []Problem
 
@@ -53,51 +76,67 @@ type parser struct {
 	interfaceGiven map[string]int // given of [Interface], kept between its sections
 	routerGiven    map[string]int
 	filterGiven    map[string]int
+	topGiven       map[string]int
+
+	ini        bool   // comments and quotes are those of [isINI]
+	included   string // path of WGConfig, or empty
+	includedAs string // as it was written
+	including  bool   // its lines are being read
+	wgFile     string // where [Interface] and [Peer] are
 
 	nameLines, ruleLines []int // of [Filter]: each Peers, and each Allow and Deny
 }
 
-// A section is the name of a section and the keys that it knows.
-type section struct {
-	name string
-	keys []key
-}
-
-// A key is one key of a section and what to do with its value.
-type key struct {
-	name string
-	// repeats says that a second line adds to the first instead of replacing it.
-	repeats bool
-	// hook says that the value keeps its # text.
-	hook bool
-	// spaced says that white space inside the value means something.
-	spaced bool
-	// empty says that the key may stand without a value.
-	empty bool
-	set   func(*entry)
-}
-
 func newParser(file string) *parser {
 	return &parser{
-		file: file,
-		sections: []section{
+		file:   file,
+		wgFile: file,
+		sections: append([]section{
 			{name: "Interface", keys: interfaceKeys()},
 			{name: "Peer", keys: peerKeys()},
 			{name: "Router", keys: routerKeys()},
 			{name: "Filter", keys: filterKeys()},
-		},
+		}, serviceSections()...),
+		top:            section{keys: topKeys()},
 		interfaceGiven: map[string]int{},
 		routerGiven:    map[string]int{},
 		filterGiven:    map[string]int{},
+		topGiven:       map[string]int{},
 	}
 }
 
 // parse reads a whole file.
 func (p *parser) parse(data []byte) {
 	if p.checkText(data) {
-		p.lines(string(bytes.TrimPrefix(data, []byte("\ufeff"))))
+		p.given = p.topGiven
+		p.text(data)
+		if p.included != "" {
+			p.include()
+		}
 		p.finish()
 	}
+}
+
+// text reads all lines of a file.
+func (p *parser) text(data []byte) {
+	text := string(bytes.TrimPrefix(data, []byte("\ufeff")))
+	p.ini = p.ini || isINI(text)
+	p.lines(text)
+}
+
+// sort orders problems by line, those of the file that is included behind the others.
+func (p *parser) sort(problems []Problem) {
+	sortProblems(problems)
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Compare(bit(a.File != p.file), bit(b.File != p.file))
+	})
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // problem records a mistake; line 0 is the file as a whole.
@@ -152,59 +191,13 @@ func (p *parser) lines(text string) {
 		stripped = strings.Trim(stripped, space)
 		switch {
 		case stripped == "":
+		case stripped[0] == ';' && (p.ini || p.section == nil && !p.skip):
 		case stripped[0] == '[':
 			p.header(number, stripped)
 		case p.skip:
 		default:
 			p.assignment(number, stripped, raw)
 		}
-	}
-}
-
-// header begins the section of a line such as [Peer].
-func (p *parser) header(line int, text string) {
-	name, closed := strings.CutSuffix(compact(text)[1:], "]")
-	if closed {
-		for i := range p.sections {
-			if sameName(p.sections[i].name, name) {
-				p.begin(line, &p.sections[i])
-				return
-			}
-		}
-	}
-	// Lines up to the next section would only repeat the mistake.
-	p.section, p.skip, p.unknownSection = nil, true, true
-	if !closed {
-		p.problem(line, "", "write [Interface], [Peer], [Router] or [Filter] on a line of its own", show(text)+" is not a section")
-		return
-	}
-	names := make([]string, len(p.sections))
-	for i, s := range p.sections {
-		names[i] = s.name
-	}
-	hint := "known sections are [" + strings.Join(names, "], [") + "]"
-	if near := nearest(name, names); near != "" {
-		hint = "did you mean [" + near + "]?"
-	}
-	p.problem(line, "", hint, "unknown section "+show("["+name+"]"))
-}
-
-// begin makes s the current section.
-func (p *parser) begin(line int, s *section) {
-	p.section, p.skip = s, false
-	switch s.name {
-	case "Interface":
-		p.given = p.interfaceGiven
-		if p.interfaceLine == 0 {
-			p.interfaceLine = line
-		}
-	case "Router":
-		p.given = p.routerGiven
-	case "Filter":
-		p.given = p.filterGiven
-	case "Peer":
-		p.given = map[string]int{}
-		p.peers = append(p.peers, &peerSection{peer: Peer{Line: line}, given: p.given})
 	}
 }
 

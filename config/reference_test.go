@@ -14,20 +14,28 @@ import (
 // reference is the commented configuration that users copy.
 const reference = "../docs/router.conf"
 
-// TestReference parses the reference as it is, and once more with the keys that it
-// shows in comments, written as "#Key = value".
+// TestReference parses the reference as it is, and once more with the keys and sections
+// that it shows in comments, written as "#Key = value" and "#[Section]". WGConfig stays
+// one: it takes the place of sections that are there.
 func TestReference(t *testing.T) {
 	text := readFile(t, reference)
-	commented := regexp.MustCompile(`(?m)^#(\w+ = )`)
+	commented := regexp.MustCompile(`(?m)^#(\w+ = |\[)`)
 	if !commented.MatchString(text) {
 		t.Error("no key in a comment")
 	}
 	for name, text := range map[string]string{
 		"as it is":    text,
-		"uncommented": commented.ReplaceAllString(text, "$1"),
+		"uncommented": strings.Replace(commented.ReplaceAllString(text, "$1"), "WGConfig", "#WGConfig", 1),
 	} {
-		if c := mustParse(t, text); len(c.Warnings) > 0 {
-			t.Errorf("%s: warnings:\n%s", name, lines(c.Warnings))
+		c, err := config.ParseWith(strings.NewReader(text), "router.conf", environment("PROXY_PASSWORD", "secret"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if w := used(c.Warnings); len(w) > 0 {
+			t.Errorf("%s: warnings:\n%s", name, lines(w))
+		}
+		if c.Proxy.Empty() != (name == "as it is") {
+			t.Errorf("%s: Proxy = %+v", name, c.Proxy)
 		}
 	}
 }
@@ -37,8 +45,8 @@ func TestReferenceIsComplete(t *testing.T) {
 	section, seen := "", map[string]bool{}
 	for line := range strings.Lines(readFile(t, reference)) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			section = strings.Trim(line, "[]")
+		if header := strings.TrimPrefix(line, "#"); strings.HasPrefix(header, "[") {
+			section = strings.Trim(header, "[]")
 		}
 		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); ok {
 			seen[section+"."+key] = true
@@ -50,5 +58,8 @@ func TestReferenceIsComplete(t *testing.T) {
 				t.Errorf("%s of [%s] is missing", key, section)
 			}
 		}
+	}
+	if !seen[".WGConfig"] {
+		t.Error("WGConfig is missing")
 	}
 }

@@ -15,6 +15,10 @@ import (
 // A Router is the [Router] section: what WireGuard's own tools do not know.
 type Router struct {
 	Mode Mode // where packets of the host come from
+	// ModeSet says that the file states it. Otherwise it is netstack in a file with a
+	// section of [Proxy] or SubnetRouter, and tun in others. It is no part of the
+	// configuration.
+	ModeSet bool
 
 	// Queues is how many queues the TUN has, 1 to 256; 0 is the default, one per CPU
 	// and at most 8.
@@ -24,6 +28,15 @@ type Router struct {
 	TxQueueLength int
 	// PeerForwarding says what becomes of packets from one peer to another.
 	PeerForwarding Forwarding
+
+	// SubnetRouter says what peers reach behind the host in netstack mode.
+	SubnetRouter SubnetRouter
+	// SubnetRouterPerPeer is how many connections and flows of that kind one peer may
+	// have, 1 to 1,000,000; 0 is the default.
+	SubnetRouterPerPeer int
+	// TCPRecovery and TCPCongestion are about TCP in netstack mode.
+	TCPRecovery   Recovery
+	TCPCongestion Congestion
 
 	// Sockets is how many UDP sockets each address family has, 1 to 16; 0 is the
 	// default, one per CPU and at most 4.
@@ -68,7 +81,7 @@ const ControlSocketOff = "off"
 type Mode uint8
 
 const (
-	// ModeTUN is a TUN device of the kernel. It is what a file without Mode means.
+	// ModeTUN is a TUN device of the kernel.
 	ModeTUN Mode = iota
 	// ModeNetstack is a TCP/IP stack inside the process; it needs no privilege.
 	ModeNetstack
@@ -124,7 +137,7 @@ func routerKeys() []key {
 		{name: "Queues", set: setQueues, spaced: true},
 		{name: "TxQueueLength", set: setTxQueueLength, spaced: true},
 		{name: "PeerForwarding", set: setPeerForwarding, spaced: true},
-	}, socketKeys(), []key{
+	}, netstackKeys(), socketKeys(), []key{
 		{name: "ControlSocket", set: setControlSocket, spaced: true},
 		{name: "LogLevel", set: setLogLevel, spaced: true},
 	})

@@ -6,6 +6,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Validate checks a Config that was put together or changed by a program: it has
@@ -52,7 +53,7 @@ func (c *Config) equal(d *Config) bool {
 			return false
 		}
 	}
-	return true
+	return c.Proxy.equal(&d.Proxy)
 }
 
 // normalized are the warnings of lines that Parse did not take as they were.
@@ -87,6 +88,7 @@ func (c *Config) lost(d *Config, found []Problem) []Problem {
 	if changes.Filter {
 		names = append(names, "Filter")
 	}
+	names = append(names, c.lostServices(d)...)
 	if len(names)+len(found) == 0 {
 		names = append(names, "Peers") // the order, for want of anything else
 	}
@@ -104,7 +106,9 @@ func (c *Config) lost(d *Config, found []Problem) []Problem {
 // element of the Config that was written there.
 func (p *parser) locate(f Problem) Problem {
 	i := p.peerAt(f.Line)
-	if n := slices.Index(p.nameLines, f.Line); n >= 0 {
+	if s := p.serviceOf(f.Line); s != nil {
+		f.Key = s.String() + strings.TrimPrefix("."+f.Key, ".["+s.kind.section+"]")
+	} else if n := slices.Index(p.nameLines, f.Line); n >= 0 {
 		f.Key = fmt.Sprintf("Filter.Names[%d]", n)
 	} else if n := slices.Index(p.ruleLines, f.Line); n >= 0 {
 		f.Key = fmt.Sprintf("Filter.Rules[%d]", n)
@@ -113,4 +117,27 @@ func (p *parser) locate(f Problem) Problem {
 	}
 	f.Line = 0
 	return f
+}
+
+// serviceOf returns the section of [Proxy] that holds line, or nil. They are written last.
+func (p *parser) serviceOf(line int) *service {
+	var found *service
+	for _, s := range p.services {
+		if s.line <= line {
+			found = s
+		}
+	}
+	return found
+}
+
+// lostServices are the elements of c.Proxy that d.Proxy does not have in their place.
+func (c *Config) lostServices(d *Config) []string {
+	var names []string
+	back := d.Proxy.services()
+	for i, s := range c.Proxy.services() {
+		if i >= len(back) || !back[i].same(&s) {
+			names = append(names, s.String())
+		}
+	}
+	return names
 }

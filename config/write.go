@@ -7,15 +7,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 )
 
 // WriteTo writes c as a file that [Parse] reads as the same Config, beside Name,
 // Path, Warnings and the lines of peers. Comments of the file that c came from are
-// lost. A Config that [Config.Validate] refuses is not written.
+// lost, and what came from the environment or from the file of WGConfig is in the text.
+// A Config that [Config.Validate] refuses is not written.
 //
-// The text contains the private keys.
+// The text contains the private keys and the passwords.
 func (c *Config) WriteTo(w io.Writer) (int64, error) {
 	if err := c.Validate(); err != nil {
 		return 0, err
@@ -48,12 +48,19 @@ func (d *document) line(key string, value any) { fmt.Fprintf(d, "%s = %v\n", key
 func (c *Config) document(all bool) *document {
 	d := new(document)
 	d.writeInterface(&c.Interface, all)
+	services := c.Proxy.services()
 	for i := range c.Peers {
 		d.writePeer(&c.Peers[i])
+		if all && len(c.Peers) == 1 && len(c.Peers[i].AllowedIPs) == 0 && len(services) > 0 {
+			d.line("AllowedIPs", "") // without the key it would get everything
+		}
 	}
 	if all {
-		d.writeRouter(&c.Router)
+		d.writeRouter(&c.Router, c.impliedMode())
 		d.writeFilter(&c.Filter)
+		for i := range services {
+			d.writeService(&services[i])
+		}
 	}
 	return d
 }
@@ -102,6 +109,12 @@ func (d *document) writeInterface(i *Interface, all bool) {
 	if i.SaveConfig {
 		d.line("SaveConfig", true)
 	}
+	if len(i.CheckAlive) > 0 {
+		d.line("CheckAlive", joinList(i.CheckAlive))
+	}
+	if i.CheckAliveInterval != 0 {
+		d.line("CheckAliveInterval", i.CheckAliveInterval)
+	}
 }
 
 func (d *document) writePeer(p *Peer) {
@@ -111,7 +124,7 @@ func (d *document) writePeer(p *Peer) {
 		d.line("PresharedKey", p.PresharedKey)
 	}
 	if len(p.AllowedIPs) > 0 {
-		d.line("AllowedIPs", joinPrefixes(p.AllowedIPs))
+		d.line("AllowedIPs", joinList(p.AllowedIPs))
 	}
 	if !p.Endpoint.IsZero() {
 		d.line("Endpoint", p.Endpoint)
@@ -121,13 +134,18 @@ func (d *document) writePeer(p *Peer) {
 	}
 }
 
-// writeRouter writes [Router], or nothing when all of it is the default.
-func (d *document) writeRouter(r *Router) {
-	if *r == (Router{}) {
-		return
-	}
-	d.WriteString("\n[Router]\n")
-	if r.Mode != ModeTUN {
+// writeRouter writes [Router], or nothing when all of it is the default, implied being
+// that of the mode.
+func (d *document) writeRouter(r *Router, implied Mode) {
+	const header = "\n[Router]\n"
+	begin := d.Len()
+	d.WriteString(header)
+	defer func() {
+		if d.Len() == begin+len(header) {
+			d.Truncate(begin)
+		}
+	}()
+	if r.ModeSet || r.Mode != implied {
 		d.line("Mode", r.Mode)
 	}
 	if r.Queues != 0 {
@@ -138,6 +156,18 @@ func (d *document) writeRouter(r *Router) {
 	}
 	if r.PeerForwarding != ForwardingOff {
 		d.line("PeerForwarding", r.PeerForwarding)
+	}
+	if r.SubnetRouter.On() {
+		d.line("SubnetRouter", r.SubnetRouter)
+	}
+	if r.SubnetRouterPerPeer != 0 {
+		d.line("SubnetRouterPerPeer", r.SubnetRouterPerPeer)
+	}
+	if r.TCPRecovery != RecoveryRACK {
+		d.line("TCPRecovery", r.TCPRecovery)
+	}
+	if r.TCPCongestion != CongestionCubic {
+		d.line("TCPCongestion", r.TCPCongestion)
 	}
 	d.writeSockets(r)
 	if r.ControlSocket != "" {
@@ -200,10 +230,10 @@ func (d *document) writeFilter(f *Filter) {
 	}
 }
 
-func joinPrefixes(prefixes []netip.Prefix) string {
-	parts := make([]string, len(prefixes))
-	for i, p := range prefixes {
-		parts[i] = p.String()
+func joinList[T fmt.Stringer](list []T) string {
+	parts := make([]string, len(list))
+	for i, v := range list {
+		parts[i] = v.String()
 	}
 	return strings.Join(parts, ", ")
 }
