@@ -33,6 +33,7 @@ type Conn struct {
 	log      *slog.Logger
 	gsoRetry time.Duration
 	now      func() time.Time
+	any      bool // Options.AnyProtocol
 	batched  bool
 	plain    plain  // used when batched is false
 	engine   engine // used when it is true
@@ -78,7 +79,7 @@ func listen(network string, addr netip.AddrPort, opts Options, sharing bool) (*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, opts: opts}
+	c := &Conn{network: network, log: opts.Logger, gsoRetry: opts.GSORetry, now: time.Now, any: opts.AnyProtocol, opts: opts}
 	var f features
 	// Everything is set before the socket is bound: no datagram arrives at one
 	// that is half set up.

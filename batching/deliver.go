@@ -65,6 +65,13 @@ func (q *backlog) deliver(slab []byte, pkts []Packet) (n int) {
 	)
 	for q.head < q.tail {
 		m := &q.msgs[q.head]
+		if m.empty {
+			if n == len(pkts) {
+				break
+			}
+			m.describe(&pkts[n], 0, 0)
+			n++
+		}
 		if m.inSlab {
 			k, bytes := m.describeAll(pkts[n:])
 			n += k

@@ -66,6 +66,13 @@ type Options struct {
 	// Auto asks the kernel, by sending to itself over the loopback interface.
 	// What only a device does wrong does not show there.
 	Sentinel Mode
+	// AnyProtocol is for datagrams that are not WireGuard's, and cannot be changed
+	// later. Empty ones are received. No sentinel is ever sent: where one would be
+	// needed nothing is segmented. Packets that find the send buffer full are
+	// dropped (no_buffers) with EAGAIN instead of waited for, so that whoever
+	// serves many flows is not held up by one; without batching they are waited
+	// for.
+	AnyProtocol bool
 }
 
 // A Mode is a switch that can be left to the program.
@@ -131,6 +138,8 @@ func (o *Options) fixed(next *Options) error {
 		return &FixedError{Option: "DisableBatching"}
 	case o.GSORetry != next.GSORetry:
 		return &FixedError{Option: "GSORetry"}
+	case o.AnyProtocol != next.AnyProtocol:
+		return &FixedError{Option: "AnyProtocol"}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (p *plain) read(c *Conn, slab []byte, pkts []Packet, t *tally) (int, error)
 			t[rxTruncated]++
 		case !ok:
 			t[rxControl]++
-		case n == 0:
+		case n == 0 && !c.any:
 			t[rxEmpty]++
 		default:
 			pkts[0] = Packet{
@@ -90,7 +90,7 @@ func (c *Conn) reason(err error) cell {
 	switch err {
 	case syscall.EMSGSIZE:
 		return txTooLong
-	case syscall.ENOBUFS, syscall.ENOMEM:
+	case syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN:
 		return txNoBuffers
 	case syscall.EPERM, syscall.EACCES:
 		return txDenied

@@ -190,9 +190,9 @@ func (r *reader) accept(i int, slab []byte, size int, t *tally) (packets int) {
 		t[rxControl]++
 	case !known:
 		t[rxSource]++
-	case n == 0:
+	case n == 0 && !r.gro.c.any:
 		t[rxEmpty]++
-	case !sane:
+	case n > 0 && !sane:
 		t[rxSegmentSize]++
 	default:
 		m := r.backlog.add()
@@ -209,7 +209,12 @@ func (r *reader) accept(i int, slab []byte, size int, t *tally) (packets int) {
 		if c.Segment > n {
 			t[rxLongSegments]++
 		}
-		packets = segments(n, segment)
+		packets = 1
+		if m.empty = n == 0; m.empty {
+			m.inSlab = false // there is nothing of it
+		} else {
+			packets = segments(n, segment)
+		}
 		t.message(packets)
 	}
 	return packets

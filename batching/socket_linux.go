@@ -46,7 +46,12 @@ func offer(fd int, network string, o *Options) features {
 	} else {
 		f.gso = true
 		if f.sentinel = needsSentinel(network, o); f.sentinel {
-			f.lack("gso: messages of equally long packets get a sentinel")
+			if o.AnyProtocol {
+				f.gso, f.sentinel = false, false
+				f.lack("gso: messages of equally long packets are corrupted")
+			} else {
+				f.lack("gso: messages of equally long packets get a sentinel")
+			}
 		}
 	}
 	if reason := probeGRO(fd, o); reason != "" {

@@ -15,6 +15,8 @@ type message struct {
 	// in the ring.
 	off, len int
 	inSlab   bool
+	// empty says that the message is one packet without a byte.
+	empty bool
 	// start and end are the part of the slab that all of the message took up
 	// when it arrived there.
 	start, end int

@@ -106,7 +106,7 @@ type TxStats struct {
 	// headers).
 	Fallbacks map[string]uint64
 	// Dropped counts packets that were not sent, by reason: too_long (EMSGSIZE),
-	// no_buffers (ENOBUFS, ENOMEM), denied (EPERM, EACCES), unreachable
+	// no_buffers (ENOBUFS, ENOMEM, EAGAIN), denied (EPERM, EACCES), unreachable
 	// (ENETUNREACH, EHOSTUNREACH, ENETDOWN), source (EINVAL, EADDRNOTAVAIL: the
 	// local address is not one of the host, or has no route), closed, other.
 	Dropped map[string]uint64

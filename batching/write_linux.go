@@ -22,6 +22,7 @@ const noBufferTries = 3
 type writer struct {
 	// immutable after init
 	headers int      // length of the IP and UDP headers
+	drop    bool     // what finds the send buffer full
 	send    sendFunc // tests replace it
 	pool    sync.Pool
 
@@ -61,6 +62,7 @@ func (w *writer) init(c *Conn) {
 	if c.is6() {
 		w.headers = 40 + 8
 	}
+	w.drop = c.any
 	w.pool.New = func() any { return newWriteBatch() }
 	w.send = func(b *writeBatch, first, last int, wait bool) (int, error) {
 		b.first, b.last = first, last
@@ -277,6 +279,9 @@ func (w *writer) flush(b *writeBatch, n int, t *tally) (taken int, err error) {
 			tries = 0
 		case unix.EINTR:
 		case unix.EAGAIN:
+			if w.drop {
+				return taken, err
+			}
 			wait = true
 			t[txWaits]++
 		case unix.ENOBUFS:
