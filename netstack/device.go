@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
 
 var _ tun.MultiQueueDevice = (*Device)(nil)
@@ -33,18 +35,30 @@ const eventBuffer = 4
 // [tun.MultiQueueDevice] with queues that have no file.
 type Device struct {
 	// Immutable after New.
-	log    *slog.Logger
-	stack  *stack.Stack
-	link   *link
-	queues []*queue
-	net    *Net
-	ip4    stack.NetworkEndpoint
-	ip6    stack.NetworkEndpoint
-	events chan tun.Event
+	*ipStack // of its own addresses
+	log      *slog.Logger
+	opts     Options
+	link     *link
+	queues   []*queue
+	net      *Net
+	events   chan tun.Event
 
 	mtu     atomic.Uint32
-	joiners sync.Pool // of *joiner
+	ipID    atomic.Uint32 // identification of the next raw packet
+	joiners sync.Pool     // of *joiner
+	raws    rawPool
 	in      inboundCounters
+	udp     udpCounters
+	echo    echoCounters
+
+	ports   portTable[*UDPPort]
+	own     atomic.Pointer[addressSet] // what addresses is, for the packet path
+	transit atomic.Pointer[Transit]    // nil: none
+	foreign atomic.Pointer[ipStack]    // of all other addresses; nil: never needed
+
+	tcpPorts   portTable[*TCPPort]
+	portTCP    handshakes // of tcpPorts
+	transitTCP handshakes // of transit
 
 	// closing is held for reading while packets are given to the stack.
 	closing sync.RWMutex
@@ -63,7 +77,13 @@ func New(o *Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netstack options: %w", err)
 	}
-	d := &Device{log: opts.Logger, events: make(chan tun.Event, eventBuffer)}
+	d := &Device{log: opts.Logger, opts: opts, events: make(chan tun.Event, eventBuffer)}
+	d.own.Store(&addressSet{})
+	d.ports.init()
+	d.tcpPorts.init()
+	d.portTCP.init()
+	d.transitTCP.init()
+	d.ipID.Store(rand.Uint32())
 	d.mtu.Store(uint32(opts.MTU))
 	for range opts.Queues {
 		q := &queue{mtu: &d.mtu}
@@ -72,9 +92,11 @@ func New(o *Options) (*Device, error) {
 	}
 	d.link = &link{queues: d.queues, seed: maphash.MakeSeed(), mtu: &d.mtu}
 	d.joiners.New = func() any { return &joiner{seed: d.link.seed} }
-	if err := d.newStack(&opts); err != nil {
+	if d.ipStack, err = newStack(&opts, d.link, true); err != nil {
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
+	d.stack.SetTransportProtocolHandler(udp.ProtocolNumber, d.takeOwnUDP)
+	d.portTCP.attach(d.stack, d.opts.firstWindow(), d.takePortTCP)
 	d.net = newNet(d, &opts)
 	if err := d.SetAddresses(opts.Addresses); err != nil {
 		d.Close()
@@ -170,6 +192,7 @@ func (d *Device) SetAddresses(addrs []netip.Addr) error {
 			have = append(have, a)
 		}
 	}
+	d.own.Store(newAddressSet(want))
 	for _, a := range d.addresses {
 		if !slices.Contains(want, a) {
 			if terr := d.stack.RemoveAddress(nicID, toAddress(a)); terr != nil {
@@ -207,12 +230,17 @@ func (d *Device) Close() error {
 		for _, q := range d.queues {
 			q.close()
 		}
+		d.shutTCPPorts()
+		d.portTCP.close()
+		d.transitTCP.close()
 		d.net.abort()
 		d.closing.Lock()
 		d.down = true
 		d.closing.Unlock()
-		d.stack.Close()
-		d.stack.Wait()
+		d.close()
+		if s := d.foreign.Load(); s != nil {
+			s.close()
+		}
 	})
 	return nil
 }

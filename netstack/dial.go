@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -18,18 +19,32 @@ import (
 // beside it (RFC 8305, section 5).
 const attemptDelay = 250 * time.Millisecond
 
+// connectTimeout ends a TCP handshake that the other side does not answer: with
+// the first request and four copies of it it has 1+2+4+8+16 = 31 s, as on Linux
+// with tcp_syn_retries 4. The stack would go on for 1+2+…+64 = 127 s, and has no
+// working option for that (gVisor transport/tcp/connect.go, backoffTimer,
+// 2026-09).
+const connectTimeout = 31 * time.Second
+
 // DialContext connects to address, host:port. network is tcp, tcp4, tcp6, udp,
-// udp4 or udp6; the host an IP address, or a name if Options.LookupHost is set.
-// When ctx ends first, its error is returned; it has no effect afterwards.
+// udp4 or udp6; the host an IP address, or a name for the host's resolver (see
+// Options.DNS). The addresses of a name are raced (RFC 8305, section 5): one
+// that does not answer costs 250 ms. When ctx ends first, its error is
+// returned; it has no effect afterwards. An address that does not answer at all
+// is ETIMEDOUT after 31 s.
+//
+// Networks ping, ping4 and ping6 take a host without a port. Such a connection
+// is a ping socket: Write takes one ICMP echo request, Read returns one echo
+// reply, both as messages from the type byte on (IPv4: type 8 and 0, IPv6: 128
+// and 129). The stack fills in checksum and identifier and keeps replies to
+// others away. [Net.Ping] is simpler when the time is all that matters.
+//
+// Loopback addresses are unreachable: the host has none.
 func (n *Net) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := n.check(); err != nil {
 		return nil, opError("dial", "", network, nil, nil, err)
 	}
-	transport, f, err := splitNetwork(network)
-	if err != nil {
-		return nil, opError("dial", "", network, nil, nil, err)
-	}
-	host, port, err := splitAddress(ctx, network, address)
+	transport, f, host, port, err := dialTarget(ctx, network, address)
 	if err != nil {
 		return nil, opError("dial", "", network, nil, nil, err)
 	}
@@ -38,12 +53,40 @@ func (n *Net) DialContext(ctx context.Context, network, address string) (net.Con
 		return nil, opError("dial", "", network, nil, nil, err)
 	}
 	dial := n.dialTCP
-	if transport == "udp" {
+	switch transport {
+	case "udp":
 		dial = n.dialUDP
+	case "ping":
+		dial = n.dialPing
 	}
 	return race(ctx, addrs, attemptDelay, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
 		return dial(ctx, network, netip.AddrPortFrom(a, port))
 	})
+}
+
+// dialTarget takes apart what DialContext is called with.
+func dialTarget(ctx context.Context, network, address string) (transport string, f family, host string, port uint16, err error) {
+	switch network {
+	case "ping":
+		return network, 0, address, 0, nil
+	case "ping4":
+		return "ping", 4, address, 0, nil
+	case "ping6":
+		return "ping", 6, address, 0, nil
+	}
+	if transport, f, err = splitNetwork(network); err == nil {
+		host, port, err = splitAddress(ctx, network, address)
+	}
+	return transport, f, host, port, err
+}
+
+// reachable returns an error for addresses that must not be sent to: packets to
+// them never leave a host (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
+func reachable(a netip.Addr) error {
+	if a.IsLoopback() || a.IsUnspecified() {
+		return syscall.ENETUNREACH
+	}
+	return nil
 }
 
 // hostAddresses returns the addresses of host in the family, at least one.
@@ -57,9 +100,6 @@ func (n *Net) hostAddresses(ctx context.Context, f family, host string) ([]netip
 			return nil, &net.AddrError{Err: "not an address of the network", Addr: host}
 		}
 		return []netip.Addr{a}, nil
-	}
-	if n.lookup == nil {
-		return nil, &net.DNSError{Err: "no resolver is configured", Name: host, IsNotFound: true}
 	}
 	found, err := n.lookup(ctx, host)
 	if err != nil {
@@ -136,6 +176,9 @@ func (n *Net) dialTCP(ctx context.Context, network string, to netip.AddrPort) (n
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
+	if err := reachable(to.Addr()); err != nil {
+		return fail(err)
+	}
 	wq := new(waiter.Queue)
 	ep, terr := n.stack.NewEndpoint(tcp.ProtocolNumber, netProto(to.Addr()), wq)
 	if terr != nil {
@@ -164,11 +207,15 @@ func (c *tcpConn) connect(ctx context.Context, to netip.AddrPort) error {
 		}
 		return c.established()
 	}
+	timer := time.NewTimer(c.net.connectTimeout)
+	defer timer.Stop()
 	for {
 		select {
 		case <-c.writable:
 		case <-c.net.done:
 			return net.ErrClosed
+		case <-timer.C:
+			return syscall.ETIMEDOUT
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -183,6 +230,9 @@ func (c *tcpConn) connect(ctx context.Context, to netip.AddrPort) error {
 
 func (n *Net) dialUDP(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
 	err := ctx.Err()
+	if err == nil {
+		err = reachable(to.Addr())
+	}
 	if err == nil {
 		var c *udpConn
 		if c, err = newUDPConn(n, network, nil, &to, netProto(to.Addr()), false); err == nil {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,4 +146,24 @@ func TestLookupHost(t *testing.T) {
 	}
 	_, err = a.Net().DialContext(t.Context(), "tcp", "none:80")
 	wantOpError(t, err, "dial", noHost)
+}
+
+// TestDialTimeout checks that a dial without a deadline ends by itself when
+// nobody answers.
+func TestDialTimeout(t *testing.T) {
+	testutil.LeakCheck(t)
+	d := newDevice(t, nil) // nobody reads what it sends
+	d.Net().SetConnectTimeout(20 * time.Millisecond)
+	for _, to := range []netip.Addr{farV4, farV6} {
+		_, err := d.Net().DialContext(context.Background(), "tcp", netip.AddrPortFrom(to, 80).String())
+		wantOpError(t, err, "dial", syscall.ETIMEDOUT)
+		var call *os.SyscallError
+		var ne net.Error
+		if !errors.As(err, &call) || call.Syscall != "connect" || !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("got %v, want a timeout of connect", err)
+		}
+	}
+	if got := d.Stats().TCP.Established; got != 0 {
+		t.Errorf("%d connections are left", got)
+	}
 }

@@ -170,3 +170,22 @@ type Deadline struct{ d deadline }
 func (d *Deadline) Set(t time.Time)         { d.d.set(t) }
 func (d *Deadline) Over() bool              { return d.d.over() }
 func (d *Deadline) Passed() <-chan struct{} { return d.d.passed() }
+
+// RawOut returns how many raw packets of d are not in their pool.
+func (d *Device) RawOut() int64 { return d.raws.out.Load() }
+
+// RawPool is the pool of raw packets.
+type (
+	RawPool   struct{ p rawPool }
+	RawPacket = rawPacket
+)
+
+func (p *RawPool) Get(n int) *RawPacket { return p.p.get(n) }
+func (p *RawPool) Out() int64           { return p.p.out.Load() }
+func PutRaw(r *RawPacket)               { r.put() }
+
+// SpoilRaw gives r another buffer than its own.
+func SpoilRaw(r *RawPacket) { r.b = make([]byte, 10) }
+
+// RawLen returns length and capacity of r.
+func RawLen(r *RawPacket) (int, int) { return len(r.b), cap(r.b) }

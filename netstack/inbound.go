@@ -25,6 +25,8 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 	}
 	j := d.joiners.Get().(*joiner)
 	defer d.joiners.Put(j)
+	transit := d.transit.Load()
+	j.udp = transit != nil || d.ports.count.Load() > 0
 	var drops [numDropReasons]int
 	var n, delivered, size int
 	for rest := bufs; len(rest) > 0; {
@@ -33,11 +35,10 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 		j.join(batch, offset, &drops)
 		for i := range j.runs[:j.n] {
 			r := &j.runs[i]
-			d.deliver(j.build(r), j.pkts[r.first].verified)
+			delivered += d.dispatch(j, r, transit)
 			n += r.count
-			size += r.size
+			size += r.bytes
 		}
-		delivered += j.n
 		j.reset()
 	}
 	d.in.writes.Add(1)
@@ -61,21 +62,64 @@ func (d *Device) WriteTo(_ int, bufs [][]byte, offset int) (int, error) {
 	return d.Write(bufs, offset)
 }
 
+// dispatch gives a run to whom it is for, and returns how many packets and
+// superpackets a stack was given for it.
+func (d *Device) dispatch(j *joiner, r *run, t *Transit) int {
+	f := &j.pkts[r.first]
+	if j.udp && f.udp != 0 && d.takeRun(j, r, t) {
+		return 0
+	}
+	s := d.ipStack
+	if t != nil {
+		src, dst := f.addresses()
+		if t.takes(dst) && !d.owns(dst) {
+			if !d.comesFromOutside(src) {
+				d.in.drops[dropSource].Add(uint64(r.count))
+				return 0
+			}
+			if f.echo != 0 {
+				d.takeEcho(&j.echo, f, t)
+				return 0
+			}
+			s = d.foreign.Load()
+			if reopens(&d.transitTCP, f) {
+				return 1
+			}
+		}
+	}
+	if s == d.ipStack && d.tcpPorts.count.Load() > 0 && f.connects() {
+		if src, _ := f.addresses(); d.comesFromOutside(src) && reopens(&d.portTCP, f) {
+			return 1
+		}
+	}
+	if f.udp == 0 {
+		s.deliver(j.build(r), f.verified)
+		return 1
+	}
+	for i := r.first; i >= 0; i = j.pkts[i].next {
+		p := &j.pkts[i]
+		v := buffer.NewView(len(p.b))
+		v.Write(p.b)
+		s.deliver(v, p.verified)
+	}
+	return r.count
+}
+
 // deliver gives v, an IP packet, to the stack, which gets the view.
 //
 // It calls the network endpoint itself: the stack's DeliverNetworkPacket would
 // declare all packets verified or none (nic.go, 2026-09), and fragments must be
 // verified after reassembly while joined packets have no checksum any more.
-func (d *Device) deliver(v *buffer.View, verified bool) {
+func (s *ipStack) deliver(v *buffer.View, verified bool) {
 	version := v.AsSlice()[0] >> 4
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
 	pkt.RXChecksumValidated = verified
 	if version == 4 {
 		pkt.NetworkProtocolNumber = header.IPv4ProtocolNumber
-		d.ip4.HandlePacket(pkt)
+		s.ip4.HandlePacket(pkt)
 	} else {
 		pkt.NetworkProtocolNumber = header.IPv6ProtocolNumber
-		d.ip6.HandlePacket(pkt)
+		s.ip6.HandlePacket(pkt)
 	}
 	pkt.DecRef()
 }

@@ -42,6 +42,7 @@ const (
 	dropLength                   // its lengths contradict each other
 	dropIPChecksum               // IPv4 header
 	dropTCPUDPSum                // TCP or UDP
+	dropSource                   // in transit, from an address that nobody has there
 	dropInboundClosed            // the device is closed
 	numDropReasons
 )
@@ -53,7 +54,10 @@ type inbound struct {
 	joinable bool   // a TCP segment with data that others may be joined to
 	tcp      int    // offset of the TCP header; 0: not TCP, or not looked at
 	data     int    // offset of the TCP payload
-	next     int16  // index of the next packet of the run, -1 at the end
+	udp      int    // offset of the UDP header, likewise
+	echo     int    // offset of an ICMP echo request, not verified, likewise
+	fragment bool
+	next     int16 // index of the next packet of the run, -1 at the end
 }
 
 // inspect checks b, an IP packet from the network, and overwrites p with what
@@ -84,6 +88,7 @@ func (p *inbound) inspect4(b []byte) dropReason {
 		return dropIPChecksum
 	}
 	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // more fragments, or an offset
+		p.fragment = true
 		return keep
 	}
 	return p.inspectTransport(b[9], hdr, p.b[12:16], p.b[16:20], hdr == ip4HeaderLen)
@@ -113,6 +118,7 @@ func (p *inbound) inspect6(b []byte) dropReason {
 				return dropLength
 			}
 		case ip6Fragment:
+			p.fragment = true
 			return keep
 		default:
 			return p.inspectTransport(proto, at, p.b[8:24], p.b[24:40], at == ip6HeaderLen)
@@ -150,7 +156,15 @@ func (p *inbound) inspectTransport(proto byte, at int, src, dst []byte, plain bo
 		if none && len(src) == 16 || !none && !checksumValid(proto, src, dst, b[:n]) {
 			return dropTCPUDPSum
 		}
-		p.verified = true
+		p.verified, p.udp = true, at
+	case protoICMP, protoICMP6:
+		typ := byte(echoRequest4)
+		if len(src) == 16 {
+			typ = echoRequest6
+		}
+		if proto == protoICMP == (len(src) == 4) && len(b) >= icmpHeaderLen && b[0] == typ && b[1] == 0 {
+			p.echo = at
+		}
 	}
 	return keep
 }
@@ -159,10 +173,10 @@ func checksumValid(proto byte, src, dst, b []byte) bool {
 	return tun.Checksum(b, tun.PseudoHeaderChecksum(proto, src, dst, uint16(len(b)))) == checksumOK
 }
 
-// flow returns the bytes that name the flow of a TCP packet with a plain IP
-// header: addresses and ports, which follow each other.
+// flow returns the bytes that name the flow of a TCP or UDP packet with a plain
+// IP header: addresses and ports, which follow each other.
 func (p *inbound) flow() []byte {
-	if p.tcp == ip4HeaderLen {
+	if p.b[0]>>4 == 4 {
 		return p.b[12:24]
 	}
 	return p.b[8:44]

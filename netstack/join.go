@@ -16,13 +16,15 @@ import (
 // least half its slots free.
 const tableSize = 2 * batchSize
 
-// run is packets of one flow that enter the stack as one: each continues the
-// one before it and says the same in all its other headers.
+// run is TCP packets of one flow that enter the stack as one: each continues the
+// one before it and says the same in all its other headers. Or it is UDP packets
+// of one flow, which are handed over together.
 type run struct {
 	first, last int16 // of joiner.pkts
 	nextSeq     uint32
-	size        int // bytes of the joined packet
+	size        int // bytes of the joined TCP packet
 	count       int
+	bytes       int // of all its packets
 }
 
 // joiner finds the runs in one Write of up to batchSize packets.
@@ -35,10 +37,16 @@ type run struct {
 // A joiner is used by one goroutine at a time and reused.
 type joiner struct {
 	seed  maphash.Seed
+	udp   bool // make runs of UDP packets, too
 	pkts  [batchSize]inbound
 	runs  [batchSize]run
 	table [tableSize]int16 // index of the flow's latest run plus 1; 0: free
 	n     int              // runs
+
+	// What handlers of UDP and echo requests borrow, one at a time.
+	payloads  [maxDatagrams][]byte
+	datagrams Datagrams
+	echo      Echo
 }
 
 // join inspects bufs from offset on and finds the runs. drops counts what was
@@ -65,26 +73,38 @@ func (j *joiner) join(bufs [][]byte, offset int, drops *[numDropReasons]int) {
 // add appends packet i to the run of its flow or makes it a run of its own.
 func (j *joiner) add(i int16) {
 	p := &j.pkts[i]
-	plainTCP := p.tcp == ip4HeaderLen && p.b[0]>>4 == 4 || p.tcp == ip6HeaderLen && p.b[0]>>4 == 6
-	if !plainTCP {
-		if p.tcp != 0 { // IP options: its flow is not looked up, so end all runs
+	at := p.tcp
+	if j.udp && p.udp != 0 {
+		at = p.udp
+	}
+	// With IP options or in fragments.
+	if plain := at == ip4HeaderLen && p.b[0]>>4 == 4 || at == ip6HeaderLen && p.b[0]>>4 == 6; !plain {
+		if at != 0 || j.udp && p.fragment { // its flow is not looked up, so end all runs
 			clear(j.table[:])
 		}
 		j.start(i)
 		return
 	}
 	flow := p.flow()
-	at := maphash.Bytes(j.seed, flow) % tableSize
-	for ; j.table[at] != 0; at = (at + 1) % tableSize {
-		r := &j.runs[j.table[at]-1]
-		if !bytes.Equal(j.pkts[r.first].flow(), flow) {
+	slot := maphash.Bytes(j.seed, flow) % tableSize
+	for ; j.table[slot] != 0; slot = (slot + 1) % tableSize {
+		r := &j.runs[j.table[slot]-1]
+		f := &j.pkts[r.first]
+		if f.udp != p.udp || !bytes.Equal(f.flow(), flow) {
 			continue
+		}
+		if p.udp != 0 {
+			j.pkts[r.last].next, r.last = i, i
+			r.count++
+			r.bytes += len(p.b)
+			return
 		}
 		if j.continues(r, p) {
 			j.pkts[r.last].next, r.last = i, i
 			r.nextSeq += uint32(len(p.b) - p.data)
 			r.size += len(p.b) - p.data
 			r.count++
+			r.bytes += len(p.b)
 			return
 		}
 		break
@@ -92,12 +112,12 @@ func (j *joiner) add(i int16) {
 	// The flow's later packets may only join this run, not an earlier one:
 	// that keeps their order.
 	j.start(i)
-	j.table[at] = int16(j.n)
+	j.table[slot] = int16(j.n)
 }
 
 func (j *joiner) start(i int16) {
 	p := &j.pkts[i]
-	r := run{first: i, last: i, size: len(p.b), count: 1}
+	r := run{first: i, last: i, size: len(p.b), count: 1, bytes: len(p.b)}
 	if p.tcp != 0 {
 		r.nextSeq = p.seq() + uint32(len(p.b)-p.data)
 	}
@@ -159,4 +179,5 @@ func (j *joiner) reset() {
 	clear(j.pkts[:])
 	clear(j.table[:])
 	j.n = 0
+	j.datagrams, j.echo = Datagrams{}, Echo{}
 }

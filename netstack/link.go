@@ -38,7 +38,7 @@ func (l *link) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 			e.mss, e.csum = int(o.MSS), o.NeedsCsum
 		}
 		hash, wait := l.classify(pkt)
-		q := l.queues[hash%uint32(len(l.queues))]
+		q := l.queueOf(hash)
 		pkt.IncRef()
 		switch q.ring.put(e, wait) {
 		case putDone:
@@ -62,7 +62,8 @@ func (l *link) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 // workers, all of which may wait. ICMP and the TCP packets without an endpoint
 // behind them (resets) are sent by the goroutine that delivers an inbound
 // packet: if it waited, receiving would depend on sending, and two devices
-// connected to each other could wait for each other forever.
+// connected to each other could wait for each other forever. What rawIP sends
+// goes by the same rules.
 func (l *link) classify(pkt *stack.PacketBuffer) (hash uint32, wait bool) {
 	h := pkt.NetworkHeader().Slice()
 	proto, addrs := byte(0), h[:0]
@@ -84,10 +85,19 @@ func (l *link) classify(pkt *stack.PacketBuffer) (hash uint32, wait bool) {
 	if pkt.Hash != 0 {
 		return pkt.Hash, wait // of the TCP endpoint
 	}
-	// Ports do not count: the second fragment of a datagram has none.
-	sum := maphash.Bytes(l.seed, addrs)
-	return uint32(sum^sum>>32) + uint32(proto), wait
+	return l.hash(addrs, proto), wait
 }
+
+// hash returns the hash of all flows but those of TCP connections. addrs is
+// source and destination; ports do not count, because the second fragment of a
+// datagram has none.
+func (l *link) hash(addrs []byte, proto byte) uint32 {
+	sum := maphash.Bytes(l.seed, addrs)
+	return uint32(sum^sum>>32) + uint32(proto)
+}
+
+// queueOf returns the queue for a hash.
+func (l *link) queueOf(hash uint32) *queue { return l.queues[hash%uint32(len(l.queues))] }
 
 // gsoMaxSize returns the longest superpacket for an MTU: as many full packets
 // as make two superpackets fill one Read.

@@ -15,7 +15,9 @@ import (
 )
 
 // backlog is how many connections may wait for Accept, the usual limit of
-// Linux (net.core.somaxconn).
+// Linux (net.core.somaxconn), and how many handshakes a listener keeps, 5 KiB
+// each. Clients beyond that connect by SYN cookies, without window scaling: a
+// flood of requests makes others slower but does not keep them out.
 const backlog = 4096
 
 var _ net.Listener = (*tcpListener)(nil)

@@ -13,21 +13,28 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/tunrouter/tunrouter/netstack/resolver"
 )
 
 // Net is the network as a host inside the tunnel sees it: what package net is
 // for the host outside. Its errors are those of package net: *net.OpError with
 // net.ErrClosed, os.ErrDeadlineExceeded, a context's error or a syscall.Errno.
 //
-// TCP connections have CloseRead, CloseWrite and SetLinger as *net.TCPConn has
-// them. UDP sockets are both net.Conn and net.PacketConn, and have
+// TCP connections have CloseRead, CloseWrite, SetLinger, ReadFrom and WriteTo as
+// *net.TCPConn has them. UDP sockets are both net.Conn and net.PacketConn, and have
 // ReadFromUDPAddrPort and WriteToUDPAddrPort as *net.UDPConn has them.
 type Net struct {
 	// Immutable.
-	stack     *stack.Stack
-	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
-	keepAlive time.Duration
-	done      chan struct{} // closed by shut
+	device         *Device
+	stack          *stack.Stack
+	lookup         func(ctx context.Context, host string) ([]netip.Addr, error)
+	resolver       *resolver.Resolver
+	keepAlive      time.Duration
+	connectTimeout time.Duration
+	done           chan struct{} // closed by shut
+
+	movers movers
 
 	mu     sync.Mutex // guards below
 	closed bool
@@ -35,13 +42,16 @@ type Net struct {
 }
 
 func newNet(d *Device, o *Options) *Net {
-	return &Net{
-		stack:     d.stack,
-		lookup:    o.LookupHost,
-		keepAlive: o.KeepAlive,
-		done:      make(chan struct{}),
-		open:      make(map[*endpoint]struct{}),
+	n := &Net{
+		device:         d,
+		stack:          d.stack,
+		keepAlive:      o.KeepAlive,
+		connectTimeout: connectTimeout,
+		done:           make(chan struct{}),
+		open:           make(map[*endpoint]struct{}),
 	}
+	n.setResolver(d, o)
+	return n
 }
 
 // check returns net.ErrClosed once the device is closed.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tailscale/wireguard-go/tun"
+
+	"github.com/tunrouter/tunrouter/netstack/resolver"
 )
 
 const (
@@ -74,10 +76,20 @@ type Options struct {
 	// Logger for changes of state. nil discards.
 	Logger *slog.Logger
 
-	// LookupHost finds the addresses of a host name for DialContext. They
-	// are tried in the order given, the next one starting before the last
-	// has failed. nil makes names an error: there is no fallback to the
-	// system's resolver, which would tell it what goes through the tunnel.
+	// DNS are the name servers that the host asks, through the tunnel; port 0
+	// means 53. None makes names an error: there is no fallback to the
+	// system's resolver, which would tell others what goes through the tunnel.
+	DNS []netip.AddrPort
+	// Search are the domains that a name without a final dot is looked for in,
+	// with ndots 1 as in resolv.conf(5).
+	Search []string
+	// Prefer is the family that names are tried with first. Those that the
+	// device has no address of are left out in any case.
+	Prefer resolver.Preference
+
+	// LookupHost finds the addresses of a host name for DialContext in place
+	// of DNS. They are tried in the order given, the next one starting before
+	// the last has failed. nil means DNS, see Net.Resolver.
 	LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	// CongestionControl is "cubic" (also when empty) or "reno".
@@ -132,6 +144,9 @@ func (o *Options) withDefaults() (Options, error) {
 		errs = append(errs, err)
 	}
 	if err := checkMTU(c.MTU, c.Addresses); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkDNS(c.DNS); err != nil {
 		errs = append(errs, err)
 	}
 	return c, errors.Join(errs...)

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
-	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 const (
@@ -50,39 +48,26 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	proto, typ := icmp.ProtocolNumber4, byte(echoRequest4)
-	if addr.Is6() {
-		proto, typ = icmp.ProtocolNumber6, echoRequest6
-	}
-	wq := new(waiter.Queue)
-	ep, terr := n.stack.NewEndpoint(proto, netProto(addr), wq)
-	if terr != nil {
-		return 0, stackError(terr)
-	}
-	var e endpoint
-	e.init(n, network, ep, wq)
-	if err := n.add(&e); err != nil {
+	c, err := newPingConn(n, network, addr)
+	if err != nil {
 		return 0, err
 	}
-	defer e.abort()
-	if terr := ep.Connect(toFull(netip.AddrPortFrom(addr, 0))); terr != nil {
-		return 0, e.closedOr(terr)
-	}
+	defer c.abort()
 
 	// The endpoint fills in identifier and checksum.
 	request := make([]byte, echoHeader+echoPayload)
-	request[0] = typ
+	request[0] = c.request
 	binary.BigEndian.PutUint16(request[6:], 1)
 	nonce := request[echoHeader : echoHeader+echoNonce]
 	rand.Read(nonce)
 	start := time.Now()
-	if _, terr := ep.Write(bytes.NewReader(request), tcpip.WriteOptions{}); terr != nil {
-		return 0, e.closedOr(terr)
+	if _, terr := c.ep.Write(bytes.NewReader(request), tcpip.WriteOptions{}); terr != nil {
+		return 0, c.closedOr(terr)
 	}
 	var reply [echoHeader + echoPayload]byte
 	for {
 		sink := tcpip.SliceWriter(reply[:])
-		res, terr := ep.Read(&sink, tcpip.ReadOptions{})
+		res, terr := c.ep.Read(&sink, tcpip.ReadOptions{})
 		switch terr.(type) {
 		case nil:
 			if res.Count == len(reply) && bytes.Equal(reply[echoHeader:echoHeader+echoNonce], nonce) {
@@ -91,10 +76,10 @@ func (n *Net) ping(ctx context.Context, network string, addr netip.Addr) (time.D
 			continue
 		case *tcpip.ErrWouldBlock:
 		default:
-			return 0, e.closedOr(terr)
+			return 0, c.closedOr(terr)
 		}
 		select {
-		case <-e.readable:
+		case <-c.readable:
 		case <-n.done:
 			return 0, net.ErrClosed
 		case <-ctx.Done():

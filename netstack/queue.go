@@ -53,7 +53,7 @@ func (q *queue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 	q.reading.Lock()
 	defer q.reading.Unlock()
 	room := room{live: q.mtu, slots: len(packets), bytes: len(slab)}
-	if q.rest.pkt != nil {
+	if q.rest.size > 0 {
 		room.begin()
 		return q.readRest(slab, packets, room.mtu)
 	}
@@ -70,7 +70,6 @@ func (q *queue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 	for i := range k {
 		e := &q.taken[i]
 		m, err := e.place(slab[end:], packets[n:], room.mtu)
-		e.pkt.DecRef()
 		if err != nil { // not what the stack promised; nothing was placed
 			q.stats.dropSlab.Add(1)
 		}
@@ -83,7 +82,7 @@ func (q *queue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 		if n += m; m > 0 {
 			end = packets[n-1].Offset + packets[n-1].Size
 		}
-		*e = entry{}
+		e.release()
 	}
 	q.count(packets[:n], supers)
 	return n, nil
@@ -97,9 +96,8 @@ func (q *queue) readRest(slab []byte, packets []tun.ReadPacket, mtu int) (int, e
 	}
 	supers := 0
 	if q.from = next; err != nil || next >= q.rest.size-q.rest.hdr {
-		q.rest.pkt.DecRef()
-		q.rest, q.from = entry{}, 0
-		supers = 1
+		q.rest.release()
+		q.from, supers = 0, 1
 	}
 	q.count(packets[:n], supers)
 	return n, err
@@ -124,8 +122,7 @@ func (q *queue) close() {
 	q.ring.close()
 	q.reading.Lock()
 	defer q.reading.Unlock()
-	if q.rest.pkt != nil {
-		q.rest.pkt.DecRef()
-		q.rest = entry{}
+	if q.rest.size > 0 {
+		q.rest.release()
 	}
 }

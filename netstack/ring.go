@@ -21,14 +21,26 @@ const (
 	ringBytes = 1 << 20
 )
 
-// entry is one packet or superpacket in a ring. The ring's reference to pkt
-// goes to whoever takes the entry out.
+// entry is one packet or superpacket in a ring: TCP, or whatever else gVisor
+// sends, in pkt; UDP and ICMP that never saw it in raw. The ring's reference to
+// pkt, or raw, goes to whoever takes the entry out.
 type entry struct {
-	pkt  *stack.PacketBuffer
-	size int  // bytes of pkt, headers included
+	pkt  *stack.PacketBuffer // nil: raw
+	raw  *rawPacket
+	size int  // bytes, headers included
 	hdr  int  // of them IP and transport headers
 	mss  int  // most payload bytes of one packet; 0: a whole packet already
 	csum bool // the TCP checksum is to be completed: the field has the pseudo header's sum
+}
+
+// release gives the packet back and forgets it.
+func (e *entry) release() {
+	if e.raw != nil {
+		e.raw.put()
+	} else {
+		e.pkt.DecRef()
+	}
+	*e = entry{}
 }
 
 // putResult says what became of an entry.
@@ -144,9 +156,7 @@ func (r *ring) close() {
 	defer r.mu.Unlock()
 	r.closed = true
 	for ; r.count > 0; r.count-- {
-		e := &r.slots[r.head]
-		e.pkt.DecRef()
-		*e = entry{}
+		r.slots[r.head].release()
 		r.head = (r.head + 1) % len(r.slots)
 	}
 	r.bytes = 0

@@ -38,8 +38,12 @@ func (r *room) claim(e *entry) bool {
 }
 
 // payload returns how much payload the packets that e is split into have, the
-// last one excepted. A live MTU below that of the connection wins.
+// last one excepted. A live MTU below that of the connection wins over TCP. It
+// cannot over UDP, where what is in a packet is one datagram.
 func (e *entry) payload(mtu int) int {
+	if e.raw != nil {
+		return e.mss
+	}
 	return max(min(e.mss, mtu-e.hdr), 1)
 }
 
@@ -66,6 +70,9 @@ func (e *entry) gso(b []byte, payload int) tun.GSOOptions {
 	if b[0]>>4 == 6 {
 		o.GSOType, o.CsumStart = tun.GSOTCPv6, ip6HeaderLen
 	}
+	if e.raw != nil {
+		o.GSOType, o.CsumOffset = tun.GSOUDPL4, udpChecksumAt
+	}
 	if payload == 0 {
 		o.GSOType = tun.GSONone
 	}
@@ -79,9 +86,9 @@ func (e *entry) place(slab []byte, pkts []tun.ReadPacket, mtu int) (int, error) 
 	copyPacket(b, e, 0, e.size)
 	switch segs := e.segments(mtu); {
 	case segs > 1:
-		return tun.GSOSplit(b, e.gso(b, e.payload(mtu)), slab, pkts, spacing)
+		return e.split(b, e.gso(b, e.payload(mtu)), slab, pkts)
 	case e.csum:
-		return tun.GSOSplit(b, e.gso(b, 0), slab, pkts, spacing)
+		return e.split(b, e.gso(b, 0), slab, pkts)
 	default:
 		pkts[0] = tun.ReadPacket{Offset: spacing, Size: e.size}
 		return 1, nil
@@ -109,20 +116,41 @@ func (e *entry) placePart(slab []byte, pkts []tun.ReadPacket, mtu, from int) (n,
 	// The part has headers of its own: where it starts, and that it is not the
 	// end. GSOSplit fills in lengths and checksums.
 	o := e.gso(b, min(per, next-from))
-	tcp := b[o.CsumStart:]
-	binary.BigEndian.PutUint32(tcp[tcpSeqAt:], binary.BigEndian.Uint32(tcp[tcpSeqAt:])+uint32(from))
-	if next < total {
-		tcp[tcpFlagsAt] &^= tcpFlagFIN | tcpFlagPSH
+	if o.GSOType != tun.GSOUDPL4 {
+		tcp := b[o.CsumStart:]
+		binary.BigEndian.PutUint32(tcp[tcpSeqAt:], binary.BigEndian.Uint32(tcp[tcpSeqAt:])+uint32(from))
+		if next < total {
+			tcp[tcpFlagsAt] &^= tcpFlagFIN | tcpFlagPSH
+		}
 	}
-	if o.GSOType == tun.GSOTCPv4 { // the identification counts packets
+	if b[0]>>4 == 4 { // the identification counts packets
 		binary.BigEndian.PutUint16(b[4:], binary.BigEndian.Uint16(b[4:])+uint16(from/per))
 	}
-	n, err = tun.GSOSplit(b, o, slab, pkts, spacing)
+	n, err = e.split(b, o, slab, pkts)
 	return n, next, err
+}
+
+// split is tun.GSOSplit, and completes UDP checksums: that leaves zero, which
+// says that there is none, where it is the right sum.
+func (e *entry) split(b []byte, o tun.GSOOptions, slab []byte, pkts []tun.ReadPacket) (int, error) {
+	n, err := tun.GSOSplit(b, o, slab, pkts, spacing)
+	if o.GSOType == tun.GSOUDPL4 {
+		for _, p := range pkts[:n] {
+			u := slab[p.Offset+int(o.CsumStart):]
+			if u[udpChecksumAt] == 0 && u[udpChecksumAt+1] == 0 {
+				u[udpChecksumAt], u[udpChecksumAt+1] = 0xff, 0xff
+			}
+		}
+	}
+	return n, err
 }
 
 // copyPacket copies the bytes from, to of the packet to dst.
 func copyPacket(dst []byte, e *entry, from, to int) {
+	if e.raw != nil {
+		copy(dst, e.raw.b[from:to])
+		return
+	}
 	views, skip := e.pkt.AsViewList()
 	skip += from
 	n := to - from

@@ -37,77 +37,93 @@ const (
 	// 825 connections a second to one service.
 	timeWait = 10 * time.Second
 	finWait  = 30 * time.Second
-
-	// synRetries ends a dial to an address that does not answer after
-	// 1+2+4+8+16 = 31 s, if its context does not before.
-	synRetries = 4
 )
 
-// newStack makes the stack and its network card, or releases what it made.
-func (d *Device) newStack(o *Options) error {
-	d.stack = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
-		Clock:              clock{tcpip.NewStdClock()},
-		HandleLocal:        true, // a host reaches its own addresses
-	})
-	if err := d.configure(o); err != nil {
-		d.stack.Close()
-		d.stack.Wait()
-		return err
-	}
-	return nil
+// ipStack is a stack of gVisor with one network card. A [Device] has one for
+// its own addresses, and one more for all others if it was ever asked to answer
+// for them, see [Net.SetTransit].
+type ipStack struct {
+	stack *stack.Stack
+	ip4   stack.NetworkEndpoint
+	ip6   stack.NetworkEndpoint
 }
 
-func (d *Device) configure(o *Options) error {
-	if terr := d.stack.CreateNIC(nicID, d.link); terr != nil {
+// newStack makes a stack behind l, or releases what it made. A local one
+// reaches its own addresses and takes no packet that claims to be from one.
+func newStack(o *Options, l *link, local bool) (*ipStack, error) {
+	s := &ipStack{stack: stack.New(stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{
+			ipv4.NewProtocolWithOptions(ipv4.Options{AllowExternalLoopbackTraffic: !local}),
+			ipv6.NewProtocolWithOptions(ipv6.Options{AllowExternalLoopbackTraffic: !local}),
+		},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
+		Clock:              clock{tcpip.NewStdClock()},
+		HandleLocal:        local,
+	})}
+	if err := s.configure(o, l); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close ends the stack and returns when its workers have ended.
+func (s *ipStack) close() {
+	s.stack.Close()
+	s.stack.Wait()
+}
+
+func (s *ipStack) configure(o *Options, l *link) error {
+	if terr := s.stack.CreateNIC(nicID, l); terr != nil {
 		return fmt.Errorf("create nic: %w", stackError(terr))
 	}
 	var terr tcpip.Error
-	if d.ip4, terr = d.stack.GetNetworkEndpoint(nicID, header.IPv4ProtocolNumber); terr != nil {
+	if s.ip4, terr = s.stack.GetNetworkEndpoint(nicID, header.IPv4ProtocolNumber); terr != nil {
 		return fmt.Errorf("ipv4 endpoint: %w", stackError(terr))
 	}
-	if d.ip6, terr = d.stack.GetNetworkEndpoint(nicID, header.IPv6ProtocolNumber); terr != nil {
+	if s.ip6, terr = s.stack.GetNetworkEndpoint(nicID, header.IPv6ProtocolNumber); terr != nil {
 		return fmt.Errorf("ipv6 endpoint: %w", stackError(terr))
 	}
-	d.stack.SetRouteTable([]tcpip.Route{
+	s.stack.SetRouteTable([]tcpip.Route{
 		{Destination: header.IPv4EmptySubnet, NIC: nicID},
 		{Destination: header.IPv6EmptySubnet, NIC: nicID},
 	})
-	return errors.Join(d.configureTCP(o), d.configureBuffers())
+	return errors.Join(s.configureTCP(o), s.configureBuffers())
 }
 
-func (d *Device) configureTCP(o *Options) error {
+func (s *ipStack) configureTCP(o *Options) error {
 	var (
 		congestion = tcpip.CongestionControlOption(o.CongestionControl)
 		sack       = tcpip.TCPSACKEnabled(true)
 		recovery   = tcpip.TCPRACKLossDetection
 		moderate   = tcpip.TCPModerateReceiveBufferOption(true)
-		retries    = tcpip.TCPSynRetriesOption(synRetries)
 		wait       = tcpip.TCPTimeWaitTimeoutOption(timeWait)
 		linger     = tcpip.TCPLingerTimeoutOption(finWait)
-		receive    = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcpFloor, Default: min(tcpStart, o.ReceiveBuffer), Max: o.ReceiveBuffer}
+		receive    = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcpFloor, Default: o.firstWindow(), Max: o.ReceiveBuffer}
 		send       = tcpip.TCPSendBufferSizeRangeOption{Min: tcpFloor, Default: min(tcpStart, o.SendBuffer), Max: o.SendBuffer}
 	)
 	if o.DisableRACK {
 		recovery = 0
 	}
 	for _, opt := range []tcpip.SettableTransportProtocolOption{
-		&congestion, &sack, &recovery, &moderate, &retries, &wait, &linger, &receive, &send,
+		&congestion, &sack, &recovery, &moderate, &wait, &linger, &receive, &send,
 	} {
-		if terr := d.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); terr != nil {
+		if terr := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); terr != nil {
 			return fmt.Errorf("tcp option %T: %w", opt, stackError(terr))
 		}
 	}
 	return nil
 }
 
-func (d *Device) configureBuffers() error {
+// firstWindow returns the first size of a TCP receive buffer.
+func (o *Options) firstWindow() int { return min(tcpStart, o.ReceiveBuffer) }
+
+func (s *ipStack) configureBuffers() error {
 	for _, opt := range []any{
 		tcpip.ReceiveBufferSizeOption{Min: tcpFloor, Default: udpReceive, Max: udpBufferMax},
 		tcpip.SendBufferSizeOption{Min: tcpFloor, Default: udpSend, Max: udpBufferMax},
 	} {
-		if terr := d.stack.SetOption(opt); terr != nil {
+		if terr := s.stack.SetOption(opt); terr != nil {
 			return fmt.Errorf("stack option %T: %w", opt, stackError(terr))
 		}
 	}

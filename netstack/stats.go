@@ -25,6 +25,10 @@ type Stats struct {
 	Queues  []QueueStats // outbound, by queue
 	Inbound InboundStats
 	TCP     TCPStats
+	UDP     UDPStats
+	Echo    EchoStats
+	Ports   TCPRequestStats // to the host's own addresses, by OpenTCPPort
+	Transit TCPRequestStats // to others
 }
 
 // QueueStats is what one outbound queue has done.
@@ -57,10 +61,12 @@ type InboundStats struct {
 	DropsLength     uint64 // lengths that contradict each other
 	DropsIPChecksum uint64 // IPv4 header
 	DropsChecksum   uint64 // TCP or UDP
+	DropsAddress    uint64 // not to an address of the device, or from one; without transit
+	DropsSource     uint64 // in transit, from an address that nobody has beyond the tunnel
 	DropsClosed     uint64 // written after Close
 }
 
-// TCPStats is the stack's view of TCP.
+// TCPStats is the stacks' view of TCP, transit included.
 type TCPStats struct {
 	Established uint64 // connections now
 	Retransmits uint64 // segments sent again
@@ -79,7 +85,7 @@ type inboundCounters struct {
 // Stats returns the counters. It may be called after Close.
 func (d *Device) Stats() Stats {
 	in := &d.in
-	tcp := d.stack.Stats().TCP
+	ip := d.stack.Stats().IP
 	s := Stats{
 		Queues: make([]QueueStats, len(d.queues)),
 		Inbound: InboundStats{
@@ -93,15 +99,15 @@ func (d *Device) Stats() Stats {
 			DropsLength:     in.drops[dropLength].Load(),
 			DropsIPChecksum: in.drops[dropIPChecksum].Load(),
 			DropsChecksum:   in.drops[dropTCPUDPSum].Load(),
+			DropsAddress:    ip.InvalidDestinationAddressesReceived.Value() + ip.InvalidSourceAddressesReceived.Value(),
+			DropsSource:     in.drops[dropSource].Load(),
 			DropsClosed:     in.drops[dropInboundClosed].Load(),
 		},
-		TCP: TCPStats{
-			Established: tcp.CurrentEstablished.Value(),
-			Retransmits: tcp.Retransmits.Value(),
-			Timeouts:    tcp.Timeouts.Value(),
-			ResetsSent:  tcp.ResetsSent.Value(),
-			ResetsSeen:  tcp.ResetsReceived.Value(),
-		},
+		TCP:     d.tcpStats(),
+		UDP:     d.udpStats(),
+		Echo:    d.echoStats(),
+		Ports:   d.portTCP.stats(),
+		Transit: d.transitTCP.stats(),
 	}
 	for i, q := range d.queues {
 		c := &q.stats
@@ -119,6 +125,22 @@ func (d *Device) Stats() Stats {
 			DropsSlab:    c.dropSlab.Load(),
 			DropsClosed:  c.dropClosed.Load(),
 		}
+	}
+	return s
+}
+
+// tcpStats adds up what the stacks count.
+func (d *Device) tcpStats() (s TCPStats) {
+	for _, of := range []*ipStack{d.ipStack, d.foreign.Load()} {
+		if of == nil {
+			continue
+		}
+		tcp := of.stack.Stats().TCP
+		s.Established += tcp.CurrentEstablished.Value()
+		s.Retransmits += tcp.Retransmits.Value()
+		s.Timeouts += tcp.Timeouts.Value()
+		s.ResetsSent += tcp.ResetsSent.Value()
+		s.ResetsSeen += tcp.ResetsReceived.Value()
 	}
 	return s
 }

@@ -8,8 +8,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
+	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -20,6 +23,8 @@ type tcpConn struct {
 	endpoint
 	sink tcpip.SliceWriter // guarded by reading: here, so that Read allocates nothing
 	src  bytes.Reader      // guarded by writing, likewise
+
+	broken atomic.Pointer[error] // why the connection broke, once somebody was told
 }
 
 // newTCPConn makes a connection of ep, which may still be connecting.
@@ -69,13 +74,12 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 			c.ep.ModerateRecvBuf(res.Count)
 			return res.Count, nil
 		case *tcpip.ErrWouldBlock:
-		case *tcpip.ErrClosedForReceive:
-			if !c.isClosed() {
-				return 0, io.EOF
-			}
-			return 0, c.fail("read", "read", net.ErrClosed)
 		default:
-			return 0, c.failStack("read", "read", terr)
+			err := c.ended(terr)
+			if err == io.EOF { //nolint:errorlint // as readers return it
+				return 0, err
+			}
+			return 0, c.fail("read", "read", err)
 		}
 		if err := c.wait(c.readable, &c.readBy); err != nil {
 			return 0, c.fail("read", "read", err)
@@ -102,13 +106,42 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 			continue
 		case *tcpip.ErrWouldBlock:
 		default:
-			return n, c.failStack("write", "write", terr)
+			return n, c.fail("write", "write", c.ended(terr))
 		}
 		if err := c.wait(c.writable, &c.writeBy); err != nil {
 			return n, c.fail("write", "write", err)
 		}
 	}
 	return n, nil
+}
+
+// ended returns why a read or write that the stack ended with terr has ended.
+//
+// The stack says only once why a connection broke, to whoever asks first; a
+// reader would take what it is told afterwards for the end of what was sent
+// (gVisor transport/tcp/endpoint.go, hardErrorLocked, 2026-09).
+func (c *tcpConn) ended(terr tcpip.Error) error {
+	err := stackError(terr)
+	eof := false
+	switch terr.(type) {
+	case *tcpip.ErrClosedForReceive:
+		eof = true
+	case *tcpip.ErrClosedForSend:
+	default:
+		c.broken.CompareAndSwap(nil, &err)
+	}
+	switch {
+	case c.isClosed():
+		return net.ErrClosed
+	case tcp.EndpointState(c.ep.State()) == tcp.StateError:
+		if p := c.broken.Load(); p != nil {
+			return *p
+		}
+		return syscall.ECONNRESET // the other call is about to say so
+	case eof:
+		return io.EOF
+	}
+	return err
 }
 
 // CloseRead ends reading: Read returns io.EOF once what has arrived is read.
