@@ -38,18 +38,15 @@ func Create(name string, o *Options) (*Device, error) {
 	if opts.TxQueueLen == 0 {
 		opts.TxQueueLen = DefaultTxQueueLen
 	}
-	if err := checkCreate(name, &opts); err != nil {
-		return nil, err
-	}
-	files, err := openQueues(name, &opts, sys.OpenTUN)
+	files, err := create(name, &opts)
 	if err != nil {
-		return nil, createError(name, err)
+		return nil, err
 	}
 	dev, err := tun.CreateTUNFromFiles(files, opts.MTU) // closes files on an error
 	if err != nil {
 		return nil, createError(name, err)
 	}
-	setTxQueueLen(dev, &opts)
+	setTxQueueLen(dev.File(), &opts)
 	d, err := wrap(dev, opts, opts.Queues, 0)
 	if err != nil {
 		return nil, createError(name, err)
@@ -57,13 +54,33 @@ func Create(name string, o *Options) (*Device, error) {
 	return d, nil
 }
 
+// CreateFiles makes the TUN interface name as [Create] does and returns its queues
+// for another process, which makes a Device of them with [FromFiles]. It sets neither
+// the MTU nor the length of the queues. The interface is gone when all files, and what
+// was made of them, are closed.
+func CreateFiles(name string, o *Options) ([]*os.File, error) {
+	opts := o.withDefaults()
+	return create(name, &opts)
+}
+
+func create(name string, o *Options) ([]*os.File, error) {
+	if err := checkCreate(name, o); err != nil {
+		return nil, err
+	}
+	files, err := openQueues(name, o, sys.OpenTUN)
+	if err != nil {
+		return nil, createError(name, err)
+	}
+	return files, nil
+}
+
 // setTxQueueLen sets the length of the kernel's queues if that is asked for. Without
 // the privilege the device works with what it has.
-func setTxQueueLen(dev tun.Device, o *Options) {
+func setTxQueueLen(file *os.File, o *Options) {
 	if o.TxQueueLen <= 0 {
 		return
 	}
-	if err := control(dev.File(), func(fd int) error { return sys.SetTUNTxQueueLen(fd, o.TxQueueLen) }); err != nil {
+	if err := control(file, func(fd int) error { return sys.SetTUNTxQueueLen(fd, o.TxQueueLen) }); err != nil {
 		o.Logger.Warn("length of the tun queues is left as it is", "requested", o.TxQueueLen, "err", err)
 	}
 }

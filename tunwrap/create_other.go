@@ -27,6 +27,11 @@ func Create(name string, o *Options) (*Device, error) {
 	return wrap(dev, opts, opts.Queues, 0)
 }
 
+// CreateFiles returns a [*CreateError]: queues are on Linux only.
+func CreateFiles(name string, _ *Options) ([]*os.File, error) {
+	return nil, &CreateError{Name: name, Err: errNotLinux, Remedy: remedySystem}
+}
+
 // FromFiles closes files and returns a [*CreateError]: a TUN descriptor can be
 // passed on Linux only.
 func FromFiles(files []*os.File, _ *Options) (*Device, error) {

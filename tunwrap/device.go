@@ -57,6 +57,11 @@ type Options struct {
 	// [FromFiles] to leave it as it is. [Wrap] does not set it.
 	TxQueueLen int
 
+	// Elsewhere tells [FromFiles] that the interface is in another network namespace,
+	// where somebody else has configured it: MTU is what it has, nothing is set, and
+	// there are no events, not even at the start.
+	Elsewhere bool
+
 	// KernelSteering leaves it to the kernel which queue a packet is read from;
 	// see the package's documentation.
 	KernelSteering bool
@@ -107,6 +112,7 @@ type Device struct {
 	public    []tun.Queue // the same
 	writers   []writeCounters
 	requested int
+	elsewhere bool // not to be asked for its MTU
 	steering  Steering
 	unsteered string // why steering is not SteeringDestination
 	batchSize int
@@ -149,6 +155,7 @@ func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device,
 		bytes:     writesBytes(dev),
 		writers:   make([]writeCounters, len(inner)),
 		requested: requested,
+		elsewhere: o.Elsewhere,
 		batchSize: dev.BatchSize(),
 		events:    make(chan tun.Event),
 		merging:   &merging{retry: o.MergeRetry},
@@ -158,6 +165,9 @@ func wrap(dev tun.Device, o Options, requested int, initial tun.Event) (*Device,
 		d.log = d.log.With("interface", name)
 	}
 	d.merging.log = d.log
+	if o.Elsewhere {
+		d.mtu.Store(int64(o.MTU))
+	}
 	if _, err := d.MTU(); err != nil {
 		d.log.Warn("mtu of the tun device is not known", "err", err)
 	}
@@ -246,7 +256,13 @@ func (d *Device) MTU() (int, error) {
 	return 0, err
 }
 
+// errElsewhere is why a Device goes by what it was told of its MTU.
+var errElsewhere = errors.New("the interface is in another network namespace")
+
 func (d *Device) askMTU() (int, error) {
+	if d.elsewhere {
+		return 0, errElsewhere
+	}
 	if isKernelTUN(d.File()) {
 		return deviceMTU(d.File())
 	}

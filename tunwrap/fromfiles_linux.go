@@ -23,14 +23,17 @@ const remedyDescriptor = `pass a descriptor of /dev/net/tun that is attached wit
 //
 // An interface that this program may not configure, or that is in another
 // network namespace, is not monitored: its only event is one [tun.EventUp] at
-// the start. Its MTU is set if possible and left as it is if not.
+// the start. Its MTU is set if possible and left as it is if not. See also
+// [Options.Elsewhere].
 func FromFiles(files []*os.File, o *Options) (*Device, error) {
 	opts := o.withDefaults()
 	opts.Queues = max(len(files), 1)
 	dev, initial, err := fromFiles(files, &opts)
 	var d *Device
 	if err == nil {
-		setTxQueueLen(dev, &opts)
+		if !opts.Elsewhere {
+			setTxQueueLen(dev.File(), &opts)
+		}
 		d, err = wrap(dev, opts, 0, initial)
 	}
 	if err != nil {
@@ -51,7 +54,7 @@ func fromFiles(files []*os.File, o *Options) (dev tun.Device, initial tun.Event,
 		if err == nil {
 			var h bool
 			h, err = inspect(fd)
-			here = here && h
+			here = here && h && !o.Elsewhere
 		}
 	}
 	if err == nil {
@@ -62,6 +65,10 @@ func fromFiles(files []*os.File, o *Options) (dev tun.Device, initial tun.Event,
 			unix.Close(fd)
 		}
 		return nil, 0, err
+	}
+	if o.Elsewhere {
+		dev, _, err = tun.CreateUnmonitoredTUNFromFDs(fds) // closes them on an error
+		return dev, 0, err
 	}
 	err = sys.SetTUNMTU(fds[0], o.MTU)
 	if here && err == nil {

@@ -35,6 +35,12 @@ func (d *dnsRecord) text() string {
 	return b.String()
 }
 
+// ResolvConf returns the text of a resolv.conf(5) with these name servers and search
+// domains.
+func ResolvConf(servers []netip.Addr, search []string) string {
+	return (&dnsRecord{servers: servers, search: search}).text()
+}
+
 // orderPattern is a line of Debian's /etc/resolvconf/interface-order that names
 // a class of interfaces.
 const orderPattern = `^([A-Za-z0-9-]+)\*$`

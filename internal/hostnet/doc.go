@@ -42,6 +42,10 @@
 // return to that one from wherever they are called. CAP_NET_ADMIN is needed;
 // WatchRoutes and RouteInterface need nothing.
 //
+// [Furnish] is for a namespace that nothing but the tunnel is in, and that ends with
+// it: packets of the tunnel are not in there, so a default route is one like any
+// other.
+//
 // # Concurrency and memory
 //
 // A State may be used by several goroutines; Update and Down wait for each

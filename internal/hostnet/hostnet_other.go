@@ -30,6 +30,12 @@ func (*State) Down(context.Context) error { return nil }
 // Live returns an error that wraps [errors.ErrUnsupported].
 func (*State) Live() ([]netip.Prefix, int, error) { return nil, 0, errOther }
 
+// Furnish returns an error that wraps [errors.ErrUnsupported].
+func Furnish(context.Context, *Options) error { return errOther }
+
+// RoutedMTU returns the MTU for Ethernet.
+func RoutedMTU([]netip.Addr, uint32) int { return computeMTU(nil, 0) }
+
 // WatchRoutes returns an error that wraps [errors.ErrUnsupported].
 func WatchRoutes(context.Context, func()) error { return errOther }
 

@@ -129,7 +129,11 @@ func (s *State) setMTU(ctx context.Context, o *Options, p plan) error {
 	}
 	mtu := o.MTU
 	if mtu == 0 {
-		mtu = s.routedMTU(o)
+		mark := o.FwMark
+		if mark == 0 {
+			mark = s.did.mark
+		}
+		mtu = routedMTU(o.Endpoints, mark, s.index)
 		if from.ipv6 && mtu < minIPv6MTU {
 			s.log.Warn("the way to the endpoints is too narrow for ipv6 in the tunnel; packets will be fragmented", "mtu", mtu, "raised", minIPv6MTU)
 			mtu = minIPv6MTU
@@ -161,17 +165,22 @@ func (s *State) setMTU(ctx context.Context, o *Options, p plan) error {
 	return err
 }
 
-// routedMTU works out the MTU from the routes to the endpoints. Routes that
-// cannot be read count as absent, as with wg-quick.
-func (s *State) routedMTU(o *Options) int {
-	mark := o.FwMark
-	if mark == 0 {
-		mark = s.did.mark
-	}
+// RoutedMTU returns the MTU that [Up] would give to an interface whose peers are at
+// endpoints, for packets with the given mark: for an interface in another network
+// namespace than that of the calling thread.
+func RoutedMTU(endpoints []netip.Addr, mark uint32) int {
+	const none = 0 // no interface has this index
+	return routedMTU(endpoints, mark, none)
+}
+
+// routedMTU works out the MTU from the routes to the endpoints that are not to the
+// interface with the index own. Routes that cannot be read count as absent, as with
+// wg-quick.
+func routedMTU(endpoints []netip.Addr, mark uint32, own int) int {
 	var paths []int
-	for _, e := range o.Endpoints {
+	for _, e := range endpoints {
 		r, err := lookup(e, netip.Addr{}, mark)
-		if err == nil && r.LinkIndex != s.index {
+		if err == nil && r.LinkIndex != own {
 			paths = append(paths, pathMTU(r))
 		}
 	}
@@ -181,7 +190,7 @@ func (s *State) routedMTU(o *Options) int {
 		if err != nil {
 			continue
 		}
-		i := slices.IndexFunc(routes, func(r netlink.Route) bool { return prefixOf(r.Dst).Bits() == 0 && r.LinkIndex != s.index })
+		i := slices.IndexFunc(routes, func(r netlink.Route) bool { return prefixOf(r.Dst).Bits() == 0 && r.LinkIndex != own })
 		if i >= 0 {
 			byDefault = pathMTU(&routes[i])
 			break

@@ -18,9 +18,10 @@ type TableMode uint8
 
 // The values of TableMode, named after the values of wg-quick's Table key.
 const (
-	TableAuto TableMode = iota // main table; default routes get a table of their own
-	TableOff                   // no routes
-	TableID                    // all routes, default routes too, go to one given table
+	TableAuto  TableMode = iota // main table; default routes get a table of their own
+	TableOff                    // no routes
+	TableID                     // all routes, default routes too, go to one given table
+	TableAlone                  // main table, default routes too: nothing else is in the namespace
 )
 
 // A Table is the Table key of a configuration file.
@@ -50,6 +51,11 @@ type Options struct {
 	// the routes to Endpoints, or of the default route, or 1500, minus 80 for
 	// what WireGuard adds.
 	MTU int
+
+	// TxQueueLen is how many packets the kernel keeps in each queue of the interface.
+	// Zero leaves it as it is. Only [Furnish] looks at it: in a user namespace no
+	// descriptor of a TUN sets it, as the router does elsewhere.
+	TxQueueLen int
 
 	// Endpoints are the addresses of the peers outside the tunnel.
 	Endpoints []netip.Addr

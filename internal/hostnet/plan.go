@@ -83,7 +83,7 @@ func newPlan(o *Options, table uint32, ipv6 ipv6Support) plan {
 		switch {
 		case byMark:
 			p.defaults[familyOf(a.Addr())] = true
-		case o.Table.Mode == TableAuto:
+		case o.Table.Mode == TableAuto, o.Table.Mode == TableAlone:
 			p.routes = append(p.routes, route{prefix: a, table: tableMain})
 		default:
 			p.routes = append(p.routes, route{prefix: a, table: table})

@@ -75,6 +75,10 @@ func TestPlan(t *testing.T) {
 			o:    hostnet.Options{Table: id, AllowedIPs: prefixes("0.0.0.0/0", "::/0", "10.0.0.0/8")},
 			want: hostnet.Plan{Routes: prefixes("10.0.0.0/8", "0.0.0.0/0", "::/0"), Table: 1000},
 		}, {
+			name: "alone in a namespace: default routes are ordinary, in the main table",
+			o:    hostnet.Options{Table: hostnet.Table{Mode: hostnet.TableAlone}, AllowedIPs: prefixes("0.0.0.0/0", "::/0", "10.0.0.0/8")},
+			want: hostnet.Plan{Routes: prefixes("10.0.0.0/8", "0.0.0.0/0", "::/0"), Table: hostnet.MainTable},
+		}, {
 			name:            "no IPv6 at all",
 			o:               hostnet.Options{Addresses: prefixes("10.0.0.1/24", "fd00::1/64"), AllowedIPs: prefixes("0.0.0.0/0", "::/0", "fd00::/64")},
 			noIPv6:          true,

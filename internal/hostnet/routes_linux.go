@@ -19,7 +19,7 @@ import (
 // that are not part of it.
 func (s *State) setRoutes(ctx context.Context, o *Options, p plan) error {
 	var own [2][]netip.Prefix // networks that the interface reaches by other routes than ours
-	if o.Table.Mode == TableAuto && len(p.routes) > 0 {
+	if (o.Table.Mode == TableAuto || o.Table.Mode == TableAlone) && len(p.routes) > 0 {
 		for _, f := range []family{v4, v6} {
 			list, err := listRoutes(f, tableMain, s.index)
 			if err != nil {
