@@ -25,8 +25,8 @@ const module = "github.com/tunrouter/tunrouter"
 // rooms says which rooms of the project each room may import. A room that is
 // missing here fails the test: it needs a place in the house first.
 var rooms = map[string][]string{
-	"cmd/router":        {"engine", "config", "uapi", "tunwrap"},
-	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "peers", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
+	"cmd/router":        {"engine", "config", "uapi", "tunwrap", "internal/hostnet", "internal/sandbox"},
+	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "netstack/resolver", "peers", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
 	"config":            {},
 	"uapi":              {},
 	"tunwrap":           {"internal/sys"},
@@ -34,8 +34,9 @@ var rooms = map[string][]string{
 	"tunwrap/filter":    {"tunwrap/inner"},
 	"tunwrap/hub":       {"tunwrap/inner", "tunwrap/filter"},
 	"tunwrap/tuntest":   {},
-	"netstack":          {},
-	"netstack/proxy":    {"netstack"},
+	"netstack":          {"netstack/resolver"},
+	"netstack/resolver": {},
+	"netstack/proxy":    {"netstack", "batching", "geneve", "internal/sys"},
 	"peers":             {"batching", "geneve", "peers/disco"},
 	"peers/disco":       {"geneve"},
 	"peers/relay":       {"batching", "geneve", "peers/disco"},
@@ -44,6 +45,7 @@ var rooms = map[string][]string{
 	"geneve":            {},
 	"metrics":           {},
 	"internal/hostnet":  {},
+	"internal/sandbox":  {"internal/hostnet", "tunwrap"},
 	"internal/sys":      {},
 	"internal/testutil": {"internal/sys"},
 }

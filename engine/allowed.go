@@ -6,6 +6,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/tunrouter/tunrouter/peers"
 )
@@ -14,9 +15,13 @@ import (
 // one owner: the peer that claimed it last. The mirror is what lets a change be
 // applied as a difference, so that a prefix that stays is never absent for a
 // packet in between.
+//
+// It is changed by one goroutine at a time, see Engine.mu; ownerOf may be called by
+// any meanwhile.
 type allowedIPs struct {
-	owner  map[netip.Prefix]peers.Key
-	byPeer map[peers.Key]map[netip.Prefix]struct{}
+	writing sync.RWMutex // held for changes of owner, and by ownerOf
+	owner   map[netip.Prefix]peers.Key
+	byPeer  map[peers.Key]map[netip.Prefix]struct{}
 }
 
 func newAllowedIPs() *allowedIPs {
@@ -35,7 +40,9 @@ func (a *allowedIPs) claim(p netip.Prefix, key peers.Key) bool {
 	if owned {
 		a.release(p, old)
 	}
+	a.writing.Lock()
 	a.owner[p] = key
+	a.writing.Unlock()
 	set := a.byPeer[key]
 	if set == nil {
 		set = make(map[netip.Prefix]struct{})
@@ -50,7 +57,9 @@ func (a *allowedIPs) release(p netip.Prefix, key peers.Key) bool {
 	if old, ok := a.owner[p]; !ok || old != key {
 		return false
 	}
+	a.writing.Lock()
 	delete(a.owner, p)
+	a.writing.Unlock()
 	delete(a.byPeer[key], p)
 	if len(a.byPeer[key]) == 0 {
 		delete(a.byPeer, key)
@@ -60,10 +69,31 @@ func (a *allowedIPs) release(p netip.Prefix, key peers.Key) bool {
 
 // removePeer takes everything from the peer.
 func (a *allowedIPs) removePeer(key peers.Key) {
+	a.writing.Lock()
 	for p := range a.byPeer[key] {
 		delete(a.owner, p)
 	}
+	a.writing.Unlock()
 	delete(a.byPeer, key)
+}
+
+// ownerOf returns the peer that packets from addr come from: the one with the longest
+// prefix around it. It is for what happens once per flow, not per packet: it asks
+// for each length.
+func (a *allowedIPs) ownerOf(addr netip.Addr) (peers.Key, bool) {
+	addr = addr.Unmap()
+	a.writing.RLock()
+	defer a.writing.RUnlock()
+	for bits := addr.BitLen(); bits >= 0; bits-- {
+		p, err := addr.Prefix(bits)
+		if err != nil { // no address
+			break
+		}
+		if key, ok := a.owner[p]; ok {
+			return key, true
+		}
+	}
+	return peers.Key{}, false
 }
 
 // of returns what the peer owns, in a stable order.

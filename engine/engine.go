@@ -19,6 +19,7 @@ import (
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/internal/hostnet"
 	"github.com/tunrouter/tunrouter/netstack"
+	"github.com/tunrouter/tunrouter/netstack/proxy"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/tunwrap"
 	"github.com/tunrouter/tunrouter/tunwrap/filter"
@@ -43,6 +44,8 @@ type Engine struct {
 	bind    *peers.Bind
 	dev     *device.Device
 	control *uapi.Server // nil without a control socket
+
+	services *services // none unless in netstack mode
 
 	mu      sync.Mutex // serialises changes and guards the fields below
 	cfg     *config.Config
@@ -79,6 +82,7 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 		done:    make(chan struct{}),
 	}
 	e.log = e.opts.Logger
+	e.services = newServices(e.log)
 	e.control = e.opts.Control
 	defer func() {
 		if err != nil {
@@ -100,6 +104,9 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	if err := e.start(); err != nil {
 		return nil, err
 	}
+	if err := e.updateServices(cfg, false); err != nil {
+		return nil, err
+	}
 	e.log.Info("router started", "name", e.name, "mode", cfg.Router.Mode.String(), "peers", len(cfg.Peers))
 	return e, nil
 }
@@ -118,14 +125,14 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.nameEndpoints(e.cfg.Peers)
-	if !e.opts.HostNetwork && e.netdev == nil {
+	if !e.opts.HostNetwork && !e.ownUp() {
 		return nil
 	}
 	// Before anything is done to the host: a port that is taken is found here.
 	if err := e.up(); err != nil {
 		return portError(e.port, err)
 	}
-	if e.netdev != nil {
+	if e.ownUp() {
 		return nil
 	}
 	if err := e.hostUp(); err != nil {
@@ -140,12 +147,17 @@ func (e *Engine) start() error {
 	return nil
 }
 
-// up brings the device up. A netstack router without CAP_NET_ADMIN does without
-// the firewall mark: it changes no routes that the mark would be for.
+// ownUp reports whether the device comes up by itself, since there is no link here
+// that could.
+func (e *Engine) ownUp() bool { return e.netdev != nil || e.opts.Elsewhere }
+
+// up brings the device up. A router without an interface here does without the
+// firewall mark if it has no CAP_NET_ADMIN: it changes no routes that the mark would
+// be for.
 func (e *Engine) up() error {
 	err := e.dev.Up()
 	var mark *batching.MarkError
-	if e.netdev == nil || !errors.As(err, &mark) {
+	if !e.ownUp() || !errors.As(err, &mark) {
 		return err
 	}
 	e.log.Warn("packets are sent without FwMark", "err", err)
@@ -153,15 +165,19 @@ func (e *Engine) up() error {
 	return errors.Join(e.applyDeviceLocked(&uapi.SetRequest{FwMark: &none}), e.dev.Up())
 }
 
-// Run serves until ctx ends, the TUN is deleted, or the control socket is
-// deleted, all of which are normal ends, and closes the Engine before it
-// returns. It is called once.
+// Run serves until ctx ends, the TUN is deleted, the control socket is deleted, or
+// what [STDIOTunnel] connects has ended, all of which are normal ends, and closes the
+// Engine before it returns. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { return e.bind.RunResolver(ctx) })
 	g.Go(func() error { return e.followRoutes(ctx) })
+	g.Go(func() error {
+		defer cancel() // standard input and output are done, or ctx is
+		return e.services.run(ctx)
+	})
 	if e.control != nil {
 		g.Go(func() error {
 			defer cancel()
@@ -204,7 +220,7 @@ func (e *Engine) close() error {
 	if e.control != nil {
 		errs = errors.Join(errs, e.control.Close())
 	}
-	errs = errors.Join(errs, e.hostDown(ctx))
+	errs = errors.Join(errs, e.services.close(), e.hostDown(ctx))
 	if e.dev != nil {
 		e.log.Info("router ended", "name", e.name)
 	}
@@ -249,11 +265,31 @@ type Stats struct {
 	Filter filter.Stats
 	// Network counts the network side.
 	Network peers.Stats
+	// Netstack counts what the stack does, nil unless in netstack mode, and Services
+	// what each proxy, forward and the subnet router do.
+	Netstack *netstack.Stats
+	Services []ServiceStats
+}
+
+// ServiceStats are the counters of one proxy, forward or the subnet router.
+type ServiceStats struct {
+	Section string // of the configuration, without brackets
+	Listen  string // where it listens, "" for nowhere
+	Target  string // where its flows go, "" when they say so themselves
+	proxy.Stats
 }
 
 // Stats returns a snapshot of the counters.
 func (e *Engine) Stats() Stats {
-	return Stats{TUN: e.tun.Stats(), Hub: e.hub.Stats(), Filter: e.filter.Stats(), Network: e.bind.Stats()}
+	s := Stats{TUN: e.tun.Stats(), Hub: e.hub.Stats(), Filter: e.filter.Stats(), Network: e.bind.Stats()}
+	if e.netdev != nil {
+		stack := e.netdev.Stats()
+		s.Netstack = &stack
+	}
+	e.services.each(func(r *runningService) {
+		s.Services = append(s.Services, ServiceStats{r.section, r.address(), r.target, r.Stats()})
+	})
+	return s
 }
 
 // openControl opens the control socket that the configuration asks for. Without

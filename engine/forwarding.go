@@ -120,7 +120,7 @@ func (e *Engine) updateRoutesLocked(wanted bool) {
 	for key := range e.known {
 		r.Peers = append(r.Peers, hub.Peer{Party: e.parties.of(key), AllowedIPs: e.allowed.of(key)})
 	}
-	if e.tun.File() != nil { // a kernel TUN
+	if e.tun.File() != nil && !e.opts.Elsewhere { // a kernel TUN of this host
 		if e.moved {
 			e.lookAroundLocked()
 		}

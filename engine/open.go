@@ -70,6 +70,13 @@ func (e *Engine) openNetstack() error {
 		Addresses: addrsOf(e.cfg.Interface.Addresses),
 		MTU:       tunMTU(e.cfg),
 		Logger:    e.log,
+
+		DNS:    dnsServers(&e.cfg.Interface),
+		Search: e.cfg.Interface.DNSSearch,
+		Prefer: preference(e.cfg.Proxy.Resolve.Strategy),
+
+		CongestionControl: e.cfg.Router.TCPCongestion.String(),
+		DisableRACK:       e.cfg.Router.TCPRecovery == config.RecoverySACK,
 	})
 	if err != nil {
 		return err

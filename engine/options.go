@@ -26,6 +26,11 @@ type Options struct {
 	// Device is the host side to use in place of one made by the configured
 	// mode. Ownership passes to the Engine, also when New fails.
 	Device tun.Device
+	// Elsewhere says that the interface behind Device is in another network
+	// namespace, where somebody else has configured it. New brings the router up
+	// without an event of the Device, without the firewall mark if that takes a
+	// privilege that there is not, and looks nothing up under the interface's name.
+	Elsewhere bool
 
 	// Control is the control socket to serve in place of one opened by the
 	// configuration. Ownership passes to the Engine, also when New fails.
@@ -42,6 +47,11 @@ type Options struct {
 	HostNetwork bool
 	// HookOutput gets what the hooks (PreUp …) print. Nil discards it.
 	HookOutput io.Writer
+
+	// Stdin and Stdout are what a [STDIOTunnel] section connects. Without them that
+	// section is an error.
+	Stdin  io.Reader
+	Stdout io.Writer
 
 	// ListenOn are the local addresses of the UDP sockets, at most one per
 	// family. Empty means all addresses of both families.

@@ -81,6 +81,14 @@ func (e *Engine) Reload(cfg *config.Config) error {
 		if tunMTU(live) != tunMTU(cfg) {
 			e.netdev.SetMTU(tunMTU(cfg))
 		}
+		if ch.Interface.DNS || ch.Interface.DNSSearch || ch.Proxy.Resolve {
+			if err := e.netdev.SetResolver(dnsServers(&cfg.Interface), cfg.Interface.DNSSearch, preference(cfg.Proxy.Resolve.Strategy)); err != nil {
+				return fmt.Errorf("change DNS: %w", err)
+			}
+		}
+		if err := e.updateServices(cfg, ch.Router.SubnetRouter); err != nil {
+			return err
+		}
 	}
 	if err := e.hostUpdate(); err != nil {
 		return err
@@ -94,7 +102,8 @@ func (e *Engine) Reload(cfg *config.Config) error {
 // fixed returns an error that names what cannot change while the router runs. The
 // log level is the caller's affair.
 func fixed(ch *config.RouterChanges) error {
-	cannot := config.RouterChanges{Mode: ch.Mode, Queues: ch.Queues, TxQueueLength: ch.TxQueueLength, ControlSocket: ch.ControlSocket}
+	cannot := config.RouterChanges{Mode: ch.Mode, Queues: ch.Queues, TxQueueLength: ch.TxQueueLength, ControlSocket: ch.ControlSocket,
+		TCPRecovery: ch.TCPRecovery, TCPCongestion: ch.TCPCongestion}
 	names := cannot.Names()
 	if len(names) == 0 {
 		return nil

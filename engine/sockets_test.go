@@ -109,6 +109,8 @@ func liveKeys() []liveKey {
 	return []liveKey{
 		{"PeerForwarding", func(r *config.Router) { r.PeerForwarding = config.ForwardingOn }, forwards(hub.On)},
 		{"PeerForwarding", func(r *config.Router) { r.PeerForwarding = config.ForwardingIsolated }, forwards(hub.Isolated)},
+		{"SubnetRouter", func(r *config.Router) { r.SubnetRouter.Any = true }, routesSubnets},
+		{"SubnetRouterPerPeer", func(r *config.Router) { r.SubnetRouterPerPeer = 5 }, nil},
 		{"Sockets", func(r *config.Router) { r.Sockets = 4 }, hasSockets(4)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 1 }, hasSockets(1)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 0 }, hasSockets(min(runtime.NumCPU(), 4))},
@@ -127,6 +129,16 @@ func liveKeys() []liveKey {
 		{"SendBuffer", func(r *config.Router) { r.SendBuffer = 128 << 10 },
 			each("send buffer", func(s *peers.SocketStats) bool { return s.Memory == nil || s.Memory.SendBuffer == 256<<10 })},
 	}
+}
+
+// routesSubnets wants that there is a subnet router.
+func routesSubnets(s engine.Stats) error {
+	for _, svc := range s.Services {
+		if svc.Section == "Router" {
+			return nil
+		}
+	}
+	return errors.New("there is no subnet router")
 }
 
 // heldBack wants that packets went through a queue.
@@ -252,6 +264,8 @@ func fixedKeys() []liveKey {
 		{"Queues", func(r *config.Router) { r.Queues = 3 }, nil},
 		{"TxQueueLength", func(r *config.Router) { r.TxQueueLength = 50 }, nil},
 		{"ControlSocket", func(r *config.Router) { r.ControlSocket = "/elsewhere.sock" }, nil},
+		{"TCPRecovery", func(r *config.Router) { r.TCPRecovery = config.RecoverySACK }, nil},
+		{"TCPCongestion", func(r *config.Router) { r.TCPCongestion = config.CongestionReno }, nil},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
 // handshake and what was transferred. Secret keys are included. [SocketGroups],
-// [QueuesOf], [ForwardingOf] and [FilterOf] read what WireGuard does not know from it.
+// [QueuesOf], [ForwardingOf], [FilterOf] and [ServicesOf] read what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -38,6 +38,10 @@ func (e *Engine) Status() (*uapi.Device, error) {
 	between, allowed := e.hub.Stats(), e.filter.Stats()
 	if lines, err = forwardingLines(&between, &allowed); err != nil {
 		return nil, fmt.Errorf("describe forwarding and filter: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
+	if lines, err = e.services.serviceLines(); err != nil {
+		return nil, fmt.Errorf("describe proxies and forwards: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
 	return d, nil

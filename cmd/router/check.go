@@ -39,7 +39,7 @@ func (a *app) check(nameOrPath string) error {
 	if err != nil {
 		return configError(err)
 	}
-	cfg, err := config.Load(path)
+	cfg, err := config.LoadWith(path, &config.LoadOptions{LookupEnv: a.lookup})
 	if err != nil {
 		return configError(err)
 	}
@@ -82,6 +82,7 @@ func describeConfig(b *strings.Builder, cfg *config.Config, path string) {
 		describeHost(line, cfg)
 	} else {
 		line("host", "not touched: no routes, DNS or hooks")
+		describeProxy(line, cfg)
 	}
 	switch socket := cfg.Router.ControlSocket; socket {
 	case "":
@@ -102,6 +103,52 @@ func describeConfig(b *strings.Builder, cfg *config.Config, path string) {
 	for i := range cfg.Peers {
 		describePeer(b, &cfg.Peers[i])
 	}
+}
+
+// describeProxy prints what is offered in netstack mode.
+func describeProxy(line func(label, format string, args ...any), cfg *config.Config) {
+	p := &cfg.Proxy
+	if len(cfg.Interface.DNS) > 0 {
+		line("names", "asked of %s through the tunnel", join(cfg.Interface.DNS))
+	} else {
+		line("names", "not resolved: no DNS in [Interface]")
+	}
+	for _, s := range p.SOCKS5 {
+		line("socks5", "%s%s", s.BindAddress, login(s.Username))
+	}
+	for _, s := range p.HTTP {
+		line("http", "%s%s", s.BindAddress, login(s.Username))
+	}
+	for _, s := range p.TCPClient {
+		line("tcp", "%s here to %s in the tunnel", s.BindAddress, s.Target)
+	}
+	for _, s := range p.TCPServer {
+		line("tcp", "%s in the tunnel to %s here", s.BindAddress, s.Target)
+	}
+	for _, s := range p.UDPClient {
+		line("udp", "%s here to %s in the tunnel", s.BindAddress, s.Target)
+	}
+	for _, s := range p.UDPServer {
+		line("udp", "%s in the tunnel to %s here", s.BindAddress, s.Target)
+	}
+	if p.STDIO != nil {
+		line("stdio", "standard input and output to %s in the tunnel", p.STDIO.Target)
+	}
+	switch s := &cfg.Router.SubnetRouter; {
+	case s.Any && len(s.Prefixes) > 0:
+		line("subnets", "peers reach everything that is not special, and %s", join(s.Prefixes))
+	case s.Any:
+		line("subnets", "peers reach everything but this host and special addresses")
+	case s.On():
+		line("subnets", "peers reach %s", join(s.Prefixes))
+	}
+}
+
+func login(username string) string {
+	if username == "" {
+		return ", without password"
+	}
+	return ", with password"
 }
 
 // describeHost prints what changes on the host around a kernel TUN.

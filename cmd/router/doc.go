@@ -13,8 +13,8 @@
 // # Exit codes
 //
 // 0 is success, 1 a failure while running, 2 wrong usage or a wrong
-// configuration. Errors are one or two lines that say what is wrong and what
-// helps.
+// configuration. "router exec" has the exit code of its command, or 125 when it fails
+// itself. Errors are one or two lines that say what is wrong and what helps.
 //
 // # Environment
 //

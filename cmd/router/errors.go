@@ -12,13 +12,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/sandbox"
 )
 
 // Exit codes.
 const (
 	exitOK      = 0
 	exitRuntime = 1
-	exitUsage   = 2 // wrong usage or a wrong configuration
+	exitUsage   = 2   // wrong usage or a wrong configuration
+	exitExec    = 125 // "router exec" failed, not its command; as env(1)
 )
 
 // An exitError chooses the exit code, and may have a second line that says what
@@ -73,6 +75,9 @@ func argCount(minimum, maximum int, what string) cobra.PositionalArgs {
 func (a *app) report(err error) int {
 	if err == nil {
 		return exitOK
+	}
+	if s, ok := errors.AsType[*sandbox.StatusError](err); ok {
+		return s.Code // of a command, which has said itself what there was to say
 	}
 	code, hint := exitRuntime, ""
 	if e, ok := errors.AsType[*exitError](err); ok {

@@ -11,12 +11,17 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tunrouter/tunrouter/internal/sandbox"
 )
 
 func main() {
+	if sandbox.IsChild(os.Args) {
+		os.Exit(sandbox.Child(os.Args, os.Environ(), os.Stderr))
+	}
 	os.Exit(run(&app{
 		args: os.Args, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		env: readEnvironment(os.LookupEnv),
+		env: readEnvironment(os.LookupEnv), lookup: os.LookupEnv,
 	}))
 }
 
@@ -26,7 +31,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	env      environment
-	started  bool // the arguments were right and a command has begun
+	lookup   func(string) (string, bool) // of the environment, for configurations
+	started  bool                        // the arguments were right and a command has begun
 }
 
 // run carries out the command and returns the exit code.
@@ -40,9 +46,12 @@ func run(a *app) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err != nil && !a.started {
 		err = asUsage(root, err)
+	}
+	if cmd.Parent() == root && cmd.Name() == execName {
+		err = execFailure(err)
 	}
 	return a.report(err)
 }
@@ -56,6 +65,8 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `A WireGuard-compatible tunnel router in user space.
 
   router up wg0        run /etc/wireguard/wg0.conf in the foreground
+  router exec wg0 -- curl https://example.com
+                       run a command through the tunnel; no root
   router status        what runs, like "wg show"
   router demo          two routers and traffic between them; no root, no file
 
@@ -84,7 +95,7 @@ that is, or resembles, a command is written behind "--".`,
 	foregroundFlag(root, &foreground)
 	a.common(root)
 	root.AddCommand(
-		a.upCommand(), a.checkCommand(), a.statusCommand(), a.reloadCommand(),
+		a.upCommand(), a.execCommand(), a.checkCommand(), a.statusCommand(), a.reloadCommand(),
 		a.genkeyCommand(), a.pubkeyCommand(), a.genpskCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))

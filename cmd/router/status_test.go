@@ -41,6 +41,8 @@ func testDevice(t *testing.T) *uapi.Device {
 				`{"address":"[::]:51820","gso":true,"gro":false,"reasons":["gro: switched off","receive buffer: small"]}]}`},
 			{Key: "tunrouter_sockets", Value: "not JSON"},
 			{Key: "tunrouter_queues", Value: `{"asked":4,"got":2,"batched":2,"steering":"kernel","reasons":["steering: EPERM"],"dropped":6}`},
+			{Key: "tunrouter_service", Value: `{"section":"Socks5","listen":"127.0.0.1:1080","active":2,"accepted":9,"bytesOut":2048,"bytesIn":1024,"failures":{"wrong password":3,"over a limit":1}}`},
+			{Key: "tunrouter_service", Value: `{"section":"TCPClientTunnel","listen":"127.0.0.1:22","target":"a.example:22","active":0,"accepted":0,"bytesOut":0,"bytesIn":0}`},
 			{Key: "tunrouter_forwarding", Value: `{"mode":"on","packets":12,"bytes":2048,"dropped":{"loop":3,"hop-limit":4,"full":3}}`},
 			{Key: "tunrouter_filter", Value: `{"flows":2,"maxFlows":65536,"denied":{"default":5}}`},
 			{Key: "tunrouter_filter_rule", Value: `{"text":"Allow \u003d from laptop","line":9,"packets":7,"bytes":700}`},
@@ -113,6 +115,8 @@ const statusText = `interface: wg0
   filter: 2 flows of at most 65536, denied 5 (default 5)
     Allow = from laptop: 7 packets, 700 B
     Deny = any: 0 packets, 0 B
+  service: Socks5 on 127.0.0.1:1080, 2 active of 9, 1.00 KiB received, 2.00 KiB sent, failed 4 (wrong password 3, over a limit 1)
+  service: TCPClientTunnel on 127.0.0.1:22 to a.example:22, 0 active of 0
 
 peer: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
   preshared key: (hidden)
@@ -241,6 +245,29 @@ func TestStatusJSON(t *testing.T) {
 				}
 			]
 		},
+		"services": [
+			{
+				"section": "Socks5",
+				"listen": "127.0.0.1:1080",
+				"active": 2,
+				"accepted": 9,
+				"bytesOut": 2048,
+				"bytesIn": 1024,
+				"failures": {
+					"over a limit": 1,
+					"wrong password": 3
+				}
+			},
+			{
+				"section": "TCPClientTunnel",
+				"listen": "127.0.0.1:22",
+				"target": "a.example:22",
+				"active": 0,
+				"accepted": 0,
+				"bytesOut": 0,
+				"bytesIn": 0
+			}
+		],
 		"peers": {
 			"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=": {
 				"allowedIps": []

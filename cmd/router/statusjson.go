@@ -26,6 +26,7 @@ type jsonDevice struct {
 	Queues     *engine.QueuesInfo     `json:"queues,omitempty"`
 	Forwarding *engine.ForwardingInfo `json:"forwarding,omitempty"`
 	Filter     *engine.FilterInfo     `json:"filter,omitempty"`
+	Services   []engine.ServiceInfo   `json:"services,omitempty"` // proxies, forwards, subnet router
 
 	Peers map[string]jsonPeer `json:"peers"` // by public key
 }
@@ -50,6 +51,7 @@ func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 			Queues:     engine.QueuesOf(d),
 			Forwarding: engine.ForwardingOf(d),
 			Filter:     engine.FilterOf(d),
+			Services:   engine.ServicesOf(d),
 			Peers:      make(map[string]jsonPeer, len(d.Peers)),
 		}
 		if keys {

@@ -16,7 +16,7 @@ import (
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
-// writeText prints devices in the form of "wg show", with their UDP sockets.
+// writeText prints devices in the form of "wg show", with what wg does not know.
 func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, now time.Time) {
 	for i, name := range slices.Sorted(maps.Keys(devices)) {
 		if i > 0 {
@@ -45,6 +45,9 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 		}
 		if f := engine.FilterOf(d); f != nil {
 			writeFilter(b, f)
+		}
+		for _, s := range engine.ServicesOf(d) {
+			writeService(b, &s)
 		}
 		for i := range d.Peers {
 			writePeer(b, &d.Peers[i], keys, now)
@@ -144,6 +147,22 @@ func writeFilter(b *strings.Builder, f *engine.FilterInfo) {
 	for _, r := range f.Rules {
 		fmt.Fprintf(b, "    %s: %d packets, %s\n", r.Text, r.Packets, size(r.Bytes))
 	}
+}
+
+// writeService prints a proxy, a forward or the subnet router.
+func writeService(b *strings.Builder, s *engine.ServiceInfo) {
+	fmt.Fprintf(b, "  service: %s", s.Section)
+	if s.Listen != "" {
+		fmt.Fprintf(b, " on %s", s.Listen)
+	}
+	if s.Target != "" {
+		fmt.Fprintf(b, " to %s", s.Target)
+	}
+	fmt.Fprintf(b, ", %d active of %d", s.Active, s.Accepted)
+	if s.BytesIn+s.BytesOut > 0 {
+		fmt.Fprintf(b, ", %s received, %s sent", size(s.BytesIn), size(s.BytesOut))
+	}
+	fmt.Fprintf(b, "%s\n", reasons(", failed ", s.Failures))
 }
 
 // reasons lists counters that are not zero, the largest first, behind what; "" if

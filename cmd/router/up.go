@@ -38,7 +38,9 @@ interface or the control socket is deleted. NAME is short for
 
 In tun mode it does what "wg-quick up" does: addresses, MTU, routes, DNS, hooks,
 and takes all of it back at the end; this needs CAP_NET_ADMIN. In netstack mode
-it needs no privilege and does not touch the host.
+it needs no privilege and does not touch the host: it offers the tunnel by
+SOCKS5, HTTP and port forwards, or the host's network to the tunnel. A file with
+such sections is in netstack mode by itself.
 
 SIGHUP, or "router reload", applies a changed file: peers that stay as they are
 keep their sessions.`,
@@ -81,7 +83,7 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	level := new(slog.LevelVar)
 	log := newLogger(a.err, o.format.value, level, a.env.journal)
 	load := func() (*config.Config, error) {
-		cfg, err := config.Load(path)
+		cfg, err := config.LoadWith(path, o.load(a.lookup))
 		if err != nil {
 			return nil, err
 		}
@@ -101,6 +103,8 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 		Logger:      log,
 		HostNetwork: cfg.Router.Mode == config.ModeTUN,
 		HookOutput:  a.err,
+		Stdin:       a.in,
+		Stdout:      a.out,
 		Load:        load,
 	})
 	if err != nil {
@@ -119,14 +123,19 @@ func (o *upOptions) absolute() error {
 	return err
 }
 
-// override puts flags in the place of what the file says.
-func (o *upOptions) override(cfg *config.Config) {
-	switch o.mode.value {
-	case "tun":
-		cfg.Router.Mode = config.ModeTUN
-	case "netstack":
-		cfg.Router.Mode = config.ModeNetstack
+// load is how the file is read.
+func (o *upOptions) load(lookup func(string) (string, bool)) *config.LoadOptions {
+	load := &config.LoadOptions{LookupEnv: lookup}
+	for _, mode := range []config.Mode{config.ModeTUN, config.ModeNetstack} {
+		if o.mode.value == mode.String() {
+			load.Mode = &mode
+		}
 	}
+	return load
+}
+
+// override puts other flags in the place of what the file says.
+func (o *upOptions) override(cfg *config.Config) {
 	if o.socketDir != "" && cfg.Router.ControlSocket == "" {
 		cfg.Router.ControlSocket = socketPath(o.socketDir, cfg.Name)
 	}

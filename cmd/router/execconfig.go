@@ -1,0 +1,75 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/sandbox"
+)
+
+// forCommand changes cfg to what it means for a command, and logs what is left out.
+func forCommand(cfg *config.Config, log *slog.Logger) {
+	if ignored := ignoredKeys(&cfg.Interface); len(ignored) > 0 {
+		log.Warn("keys that configure the host mean nothing for a command", "ignored", strings.Join(ignored, ", "))
+	}
+	if !cfg.Proxy.Empty() {
+		log.Warn("proxies and forwards of the file are left out: the command's own connections go through the tunnel")
+		cfg.Proxy = config.Proxy{}
+	}
+	cfg.Router.Mode = config.ModeTUN
+}
+
+// ignoredKeys returns the names of those keys in use that have no effect on a command.
+func ignoredKeys(in *config.Interface) []string {
+	var out []string
+	for _, k := range []struct {
+		name string
+		used bool
+	}{
+		{"Table", in.Table.Mode != config.TableAuto},
+		{"PreUp", len(in.PreUp) > 0},
+		{"PostUp", len(in.PostUp) > 0},
+		{"PreDown", len(in.PreDown) > 0},
+		{"PostDown", len(in.PostDown) > 0},
+		{"SaveConfig", in.SaveConfig},
+	} {
+		if k.used {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}
+
+// network sets what is around the command.
+func network(o *sandbox.Options, cfg *config.Config, log *slog.Logger) {
+	in := &cfg.Interface
+	o.FwMark = in.FwMark
+	o.Network = sandbox.Network{
+		Interface:  cfg.Name,
+		Addresses:  in.Addresses,
+		MTU:        in.MTU,
+		Queues:     cfg.Router.Queues,
+		TxQueueLen: cfg.Router.TxQueueLength,
+		DNS:        in.DNS,
+		DNSSearch:  in.DNSSearch,
+	}
+	for i := range cfg.Peers {
+		p := &cfg.Peers[i]
+		o.Routes = append(o.Routes, p.AllowedIPs...)
+		if addr, ok := p.Endpoint.AddrPort(); ok {
+			o.Endpoints = append(o.Endpoints, addr.Addr())
+		}
+	}
+	for _, server := range in.DNS {
+		reached := func(p netip.Prefix) bool { return p.Contains(server) }
+		if !slices.ContainsFunc(o.Routes, reached) && !slices.ContainsFunc(o.Addresses, reached) {
+			log.Warn("a name server is out of the command's reach: no peer has it in AllowedIPs", "server", server)
+		}
+	}
+}
