@@ -134,12 +134,12 @@ func TestKernelTakesFullMessages(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			from, to := listen(t, network, nil), listen(t, network, nil)
 			dst := batching.NewDestination(to.LocalAddr(), netip.Addr{}, 0)
-			longest := batching.MaxPayload4
+			longest, segmented := batching.MaxPayload4, batching.MaxSegmented4
 			if network == "udp6" {
-				longest = batching.MaxPayload6
+				longest, segmented = batching.MaxPayload6, batching.MaxSegmented6
 			}
-			full := slices.Repeat([]int{longest / 50}, 50)
-			if rest := longest % 50; rest != 0 {
+			full := slices.Repeat([]int{segmented / 50}, 50)
+			if rest := segmented % 50; rest != 0 {
 				full = append(full, rest)
 			}
 			for _, sizes := range [][]int{

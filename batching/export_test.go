@@ -13,13 +13,16 @@ const (
 	MaxSegments = maxSegments
 	MaxPayload4 = maxPayload4
 	MaxPayload6 = maxPayload6
-	MaxSlots    = maxSlots
-	MaxMessage  = maxMessage
-	RingSlot    = ringSlot
-	SmallSlot   = smallSlot
-	MediumSlot  = mediumSlot
-	LargeSlot   = largeSlot
-	MinOffer    = minOffer
+
+	MaxSegmented4 = maxSegmented4
+	MaxSegmented6 = maxSegmented6
+	MaxSlots      = maxSlots
+	MaxMessage    = maxMessage
+	RingSlot      = ringSlot
+	SmallSlot     = smallSlot
+	MediumSlot    = mediumSlot
+	LargeSlot     = largeSlot
+	MinOffer      = minOffer
 )
 
 // NextRun is nextRun.

@@ -48,7 +48,8 @@ type Options struct {
 	// than 64 mean 64, 1 segments nothing.
 	MaxSegments int
 	// MaxBytes is the most bytes that are sent as one message, Geneve headers
-	// included: 0 means what UDP carries, 65,507 over IPv4 and 65,527 over IPv6.
+	// included: 0 means what the kernel hands to a device in one piece, 65,489 over
+	// IPv4 and 65,469 over IPv6.
 	// It never keeps a single packet from being sent. More than 65,535 is taken
 	// for that, with a warning in the log.
 	MaxBytes int
@@ -120,9 +121,9 @@ func (o *Options) withDefaults() Options {
 
 // limits returns the bounds of a message of the family.
 func (o *Options) limits(is6 bool) limits {
-	lim := limits{packets: o.MaxSegments, bytes: min(o.MaxBytes, maxPayload4)}
+	lim := limits{packets: o.MaxSegments, bytes: min(o.MaxBytes, maxSegmented4)}
 	if is6 {
-		lim.bytes = min(o.MaxBytes, maxPayload6)
+		lim.bytes = min(o.MaxBytes, maxSegmented6)
 	}
 	if o.DisableGSO {
 		lim.packets = 1

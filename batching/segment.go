@@ -14,6 +14,15 @@ const (
 	// header of 8.
 	maxPayload4 = 1<<16 - 1 - 20 - 8
 	maxPayload6 = 1<<16 - 1 - 8
+	// maxSegmented4 and maxSegmented6 are the most bytes in a message of many
+	// packets. The kernel compares it, with UDP, IP and Ethernet headers (14 bytes,
+	// 18 in a VLAN), with the gso_max_size of the device, 65,536 unless it was
+	// raised, and cuts it in software before the device if it is not smaller
+	// (net/core/dev.c, gso_features_check, 6.18): the receiver gets single packets
+	// then, and merges little of them. 46 packets of 1,424 bytes, 65,504, are an
+	// example that UDP itself could carry.
+	maxSegmented4 = 1<<16 - 1 - 18 - 20 - 8
+	maxSegmented6 = 1<<16 - 1 - 18 - 40 - 8
 )
 
 // limits bound one message.

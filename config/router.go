@@ -47,7 +47,7 @@ type Router struct {
 
 	// GSOSegments and GSOBytes bound what is sent as one segmented message: 1 to
 	// 64 packets, where 0 is 64 and 1 segments nothing; bytes up to 1 GiB, of
-	// which UDP carries 65,507 over IPv4 and 65,527 over IPv6, as does 0.
+	// which one message carries 65,489 over IPv4 and 65,469 over IPv6, as does 0.
 	GSOSegments int
 	GSOBytes    int
 	// GSOSentinel ends segmented messages with a packet of one byte, for kernels

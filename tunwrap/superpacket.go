@@ -49,8 +49,9 @@ const (
 )
 
 const (
-	// maxMessage is the most that one segmented UDP message carries over IPv4.
-	maxMessage = 1<<16 - 1 - ipv4HeaderLen - udpHeaderLen
+	// maxMessage is the most that one segmented UDP message carries over IPv6 in a
+	// VLAN, see maxSegmented6 of package batching.
+	maxMessage = 1<<16 - 1 - 18 - ipv6HeaderLen - udpHeaderLen
 	// wireguardOverhead is what WireGuard adds to a packet of the size of the MTU:
 	// 16 bytes of header and 16 of authentication.
 	wireguardOverhead = 32
