@@ -89,17 +89,17 @@ type Resolve struct {
 	Line     int // as in [SOCKS5]
 }
 
-// A ResolveStrategy says which addresses of a name are used.
+// A ResolveStrategy says which addresses of a name come first.
 type ResolveStrategy uint8
 
 const (
 	// ResolveUnset is a file without [Resolve]; it means the same as ResolveAuto.
 	ResolveUnset ResolveStrategy = iota
-	// ResolveAuto takes those of both families that the tunnel has.
+	// ResolveAuto tries IPv6 first if the tunnel has it.
 	ResolveAuto
-	// ResolveIPv4 takes IPv4 addresses only.
+	// ResolveIPv4 tries IPv4 first.
 	ResolveIPv4
-	// ResolveIPv6 takes IPv6 addresses only.
+	// ResolveIPv6 tries IPv6 first.
 	ResolveIPv6
 )
 

@@ -71,15 +71,20 @@ func (r Recovery) String() string {
 type Congestion uint8
 
 const (
-	// CongestionCubic is CUBIC (RFC 9438). It is the default.
-	CongestionCubic Congestion = iota
+	// CongestionAuto is NewReno where the round trip is short and CUBIC elsewhere. It is
+	// the default.
+	CongestionAuto Congestion = iota
+	// CongestionCubic is CUBIC (RFC 9438).
+	CongestionCubic
 	// CongestionReno is NewReno (RFC 6582).
 	CongestionReno
 )
 
-// String returns cubic or reno.
+// String returns auto, cubic or reno.
 func (c Congestion) String() string {
 	switch c {
+	case CongestionAuto:
+		return "auto"
 	case CongestionCubic:
 		return "cubic"
 	case CongestionReno:
@@ -150,7 +155,7 @@ func setTCPRecovery(e *entry) {
 }
 
 func setTCPCongestion(e *entry) {
-	if n, ok := e.choice(CongestionCubic.String(), CongestionReno.String()); ok {
+	if n, ok := e.choice(CongestionAuto.String(), CongestionCubic.String(), CongestionReno.String()); ok {
 		e.cfg.Router.TCPCongestion = Congestion(n)
 	}
 }

@@ -166,7 +166,7 @@ func (d *document) writeRouter(r *Router, implied Mode) {
 	if r.TCPRecovery != RecoveryRACK {
 		d.line("TCPRecovery", r.TCPRecovery)
 	}
-	if r.TCPCongestion != CongestionCubic {
+	if r.TCPCongestion != CongestionAuto {
 		d.line("TCPCongestion", r.TCPCongestion)
 	}
 	d.writeSockets(r)

@@ -92,7 +92,8 @@ type Options struct {
 	// the last has failed. nil means DNS, see Net.Resolver.
 	LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
 
-	// CongestionControl is "cubic" (also when empty) or "reno".
+	// CongestionControl is "cubic", "reno", or "auto" (also when empty), which is
+	// reno where the round trip is below 10 ms and cubic elsewhere.
 	CongestionControl string
 
 	// DisableRACK turns time-based loss detection (RFC 8985) off and leaves
@@ -117,7 +118,7 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	c.MTU = cmp.Or(c.MTU, defaultMTU)
 	c.Queues = cmp.Or(c.Queues, min(runtime.GOMAXPROCS(0), maxQueues))
-	c.CongestionControl = cmp.Or(c.CongestionControl, "cubic")
+	c.CongestionControl = cmp.Or(c.CongestionControl, congestionAuto)
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, defaultBuffer)
 	c.SendBuffer = cmp.Or(c.SendBuffer, defaultBuffer)
 	c.KeepAlive = cmp.Or(c.KeepAlive, defaultKeepAlive)
@@ -130,8 +131,8 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Queues < 1 || c.Queues > queueLimit {
 		bad("queues %d: not within 1 and %d", c.Queues, queueLimit)
 	}
-	if c.CongestionControl != "cubic" && c.CongestionControl != "reno" {
-		bad("congestion control %q: neither cubic nor reno", c.CongestionControl)
+	if !slices.Contains([]string{congestionAuto, congestionCubic, congestionReno}, c.CongestionControl) {
+		bad("congestion control %q: none of auto, cubic, reno", c.CongestionControl)
 	}
 	if c.ReceiveBuffer < minBuffer {
 		bad("receive buffer %d: less than %d", c.ReceiveBuffer, minBuffer)

@@ -47,6 +47,7 @@ func (c *tcpConn) established() error {
 	}
 	c.local = tcpAddr(local)
 	c.remote = tcpAddr(remote)
+	c.chooseCongestion()
 	return nil
 }
 
