@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
+	"github.com/tunrouter/tunrouter/integration/lab/traffic"
 	"github.com/tunrouter/tunrouter/internal/testutil"
 )
 
@@ -20,6 +21,7 @@ var programs *lab.Programs
 
 func TestMain(m *testing.M) {
 	lab.Main()
+	traffic.Main()
 	os.Exit(run(m))
 }
 
@@ -30,6 +32,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // some programs run as nobody
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	programs = &lab.Programs{Dir: dir, Race: raceEnabled}
 	return m.Run()
 }

@@ -20,6 +20,7 @@ type DeviceOptions struct {
 	FwMark     uint32
 	MTU        int      // 0 = 1420
 	Addresses  []string // with prefix length
+	DNS        []string // in files
 	Peers      []Peer
 	Quiet      bool     // no debug log
 	Env        []string // for the program, beside LOG_LEVEL

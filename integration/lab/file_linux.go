@@ -24,6 +24,9 @@ func (o DeviceOptions) File(sections string) string {
 	if len(o.Addresses) > 0 {
 		line("Address", strings.Join(o.Addresses, ", "))
 	}
+	if len(o.DNS) > 0 {
+		line("DNS", strings.Join(o.DNS, ", "))
+	}
 	for _, p := range o.Peers {
 		b.WriteString("\n[Peer]\n")
 		line("PublicKey", p.PublicKey)
@@ -57,7 +60,7 @@ func startFile(h *Host, im Implementation, o DeviceOptions) *Device {
 		if !d.Process.Running() {
 			h.t.Fatalf("host %s: router up ended:\n%s", h.Name, d.Process.Output())
 		}
-		if output := d.Process.Output(); !strings.Contains(output, "router started") {
+		if output := d.Process.Output(); !strings.Contains(output, routerStarted) {
 			return fmt.Errorf("output:\n%s", output)
 		}
 		return nil

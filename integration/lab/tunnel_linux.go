@@ -41,13 +41,19 @@ type Tunnel struct{ A, B *Device }
 // unless there is a keepalive.
 func StartTunnel(o TunnelOptions) *Tunnel {
 	o.HostA.t.Helper()
+	a, b := o.Ends()
+	return &Tunnel{A: StartDevice(o.HostA, o.A, a), B: StartDevice(o.HostB, o.B, b)}
+}
+
+// Ends returns the two devices, with new keys.
+func (o TunnelOptions) Ends() (a, b DeviceOptions) {
 	keyA, keyB := NewKey(), NewKey()
-	a := DeviceOptions{
+	a = DeviceOptions{
 		PrivateKey: keyA, MTU: o.MTU,
 		Addresses: []string{TunnelA4.String() + "/24", TunnelA6.String() + "/64"},
 		Peers:     []Peer{{PublicKey: keyB.Public(), Endpoint: netip.AddrPortFrom(o.OuterB, Port), AllowedIPs: []string{TunnelB4.String() + "/32", TunnelB6.String() + "/128"}}},
 	}
-	b := DeviceOptions{
+	b = DeviceOptions{
 		PrivateKey: keyB, MTU: o.MTU,
 		Addresses: []string{TunnelB4.String() + "/24", TunnelB6.String() + "/64"},
 		Peers:     []Peer{{PublicKey: keyA.Public(), Endpoint: netip.AddrPortFrom(o.OuterA, Port), AllowedIPs: []string{TunnelA4.String() + "/32", TunnelA6.String() + "/128"}}},
@@ -62,7 +68,7 @@ func StartTunnel(o TunnelOptions) *Tunnel {
 	if o.ForgetB {
 		a.Peers[0].Endpoint = netip.AddrPort{}
 	}
-	return &Tunnel{A: StartDevice(o.HostA, o.A, a), B: StartDevice(o.HostB, o.B, b)}
+	return a, b
 }
 
 // mtu returns the MTU inside the tunnel.

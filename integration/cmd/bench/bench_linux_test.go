@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
+	"github.com/tunrouter/tunrouter/integration/lab/traffic"
 )
 
 // asBench makes the test program the command, with the arguments that it has.
@@ -20,6 +21,7 @@ const asBench = "TUNROUTER_TEST_AS_BENCH"
 
 func TestMain(m *testing.M) {
 	lab.Main()
+	traffic.Main()
 	if args := os.Getenv(asBench); args != "" {
 		os.Exit(run(strings.Fields(args), os.Stdout, os.Stderr))
 	}
@@ -39,7 +41,7 @@ func TestParse(t *testing.T) {
 	if err != nil || names(o.works) != "udp300x1 udp300x16" || o.runs != 1 || o.duration != time.Second || o.svg != "x" || !slices.Equal(o.impls, lab.ProgramNames()) {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4+3 || o.json != "" {
+	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4+3+6 || o.json != "" {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	for _, test := range []struct {
@@ -96,6 +98,44 @@ func TestVariants(t *testing.T) {
 	for name, want := range map[string]string{"queues4": "[Router]\nQueues = 4\n", "x": "[Router]\nQueues=3\nGSO=off\n", "y": "[Router]\nQueues=2\n"} {
 		if got := o.sections[name]; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestUnfit says which programs a work leaves out.
+func TestUnfit(t *testing.T) {
+	all := works(udpSizes)
+	find := func(name string) work {
+		for _, w := range all {
+			if w.name == name {
+				return w
+			}
+		}
+		t.Fatalf("no work %s", name)
+		return work{}
+	}
+	for _, test := range []struct {
+		work string
+		im   lab.Implementation
+		want error
+	}{
+		{"tcp1", lab.Implementation{Name: lab.RouterName}, nil},
+		{"tcp1", lab.Implementation{Name: lab.NebulaName, Nebula: new(lab.Nebula)}, nil},
+		{"tcp1", lab.Implementation{Name: lab.PlainName}, errNoInterface},
+		{"hub16", lab.Implementation{Name: lab.NebulaName, Nebula: new(lab.Nebula)}, errNotWireGuard},
+		{"forward1", lab.Implementation{Name: lab.RouterName}, nil},
+		{"forward1", lab.Implementation{Name: "old"}, nil},
+		{"forward1", lab.Implementation{Name: tunName}, nil},
+		{"forward1", lab.Implementation{Name: lab.PlainName}, nil},
+		{"forward1", lab.Implementation{Name: lab.ForkName}, errNoForwards},
+		{"exec1", lab.Implementation{Name: lab.PlainName}, errNoExec},
+		{"exec1", lab.Implementation{Name: lab.RouterName}, nil},
+	} {
+		if got := find(test.work).unfit(test.im); got != test.want {
+			t.Errorf("%s, %s: %v, want %v", test.work, test.im.Name, got, test.want)
+		}
+		if test.want != nil && !leftOut(result{Error: test.want.Error()}) {
+			t.Errorf("%v counts as a failure", test.want)
 		}
 	}
 }

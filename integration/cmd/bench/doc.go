@@ -8,6 +8,7 @@
 //	go run ./cmd/bench -impl router,fork -only tcp1,hub -runs 5
 //	go run ./cmd/bench -impl old=/tmp/router,router -only udp200x16 -v
 //	go run ./cmd/bench -only hubpair -runs 5
+//	go run ./cmd/bench -only netstack -runs 5
 //	go run ./cmd/bench -impl queues1,queues2,queues4 -only tcp32,udp200x16
 //	go run ./cmd/bench -quick               # each once, shortly: to see that it works
 //
@@ -24,19 +25,22 @@
 // cut-through-filter (with 100 rules, of which the last allows everything), and
 // queues1, queues2, queues4 (that many queues of the TUN device).
 //
+// In netstack, and there alone, two more have a name: plain, see cmd/plainforward,
+// which models other programs of that kind, and tun, the router with an interface.
+//
 // The runs are interleaved: one of each program, then the next of each, so that
 // a slow phase of the machine falls on all. Every run gets fresh processes and
 // namespaces. For each work there is a table with the median of the runs, the
-// least, the most, and the ratio of the median to that of the fork, or in hubpair of
-// kernel; -json writes
+// least, the most, and the ratio of the median to that of the fork, in hubpair of
+// kernel, in netstack of plain; -json writes
 // every value, -svg a chart of the main ones. A run that fails becomes a row
 // with the reason, and the rest goes on; the exit code is then 1. An interrupt
 // prints what there is so far, and ends with code 130.
 //
 // # Works
 //
-// -only takes their names and the names of groups. Except in hub and hubpair both
-// ends of the tunnel run the same program.
+// -only takes their names and the names of groups. Except in hub, hubpair and
+// netstack both ends of the tunnel run the same program.
 //
 //	tcp      tcp1 tcp4 tcp32: iperf3 with so many streams, one way and then
 //	         the other, received Gbit/s
@@ -56,6 +60,17 @@
 //	         default kernel, cut-through, cut-through-filter and fork. Where the
 //	         router forwards itself, the hub's kernel would not. CPU time and
 //	         memory are the hub's
+//	netstack The program runs as the user nobody and forwards ports of the
+//	         loopback address through the tunnel, to an end with an interface
+//	         of the kernel, which is the fork's. CPU time and memory are the
+//	         program's; that of tun lacks TCP, which its kernel does.
+//	         forward1 forward8: iperf3 with so many streams, both ways.
+//	         forwardudp1200: as udp1200x1, both ways; out of the tunnel it is
+//	         the fork that sends.
+//	         exec1: iperf3 in "router exec", which is compared with tun.
+//	         churn: connections with a byte each way, side by side as fast as
+//	         they go, and then 1000 a second for 12 times -seconds.
+//	         idle: what each of -idle connections takes that do nothing
 //
 // The sender of udp and hub sends a burst every 0.5 ms without segmentation
 // offload, its flows or peers in turn, packet by packet. The peers of hub are the

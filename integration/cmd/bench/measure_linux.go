@@ -30,8 +30,39 @@ func (c *collector) all() []result {
 	return slices.Clone(c.results)
 }
 
-// errNotWireGuard is why a program has no figures of the hub.
-var errNotWireGuard = errors.New("not measured: the peers of this work speak WireGuard")
+// Why a program has no figures of a work. These are no failures.
+var (
+	errNotWireGuard = errors.New("not measured: the peers of this work speak WireGuard")
+	errNoForwards   = errors.New("not measured: it has no forwards of its own")
+	errNoInterface  = errors.New("not measured: it makes no interface")
+	errNoExec       = errors.New("not measured: it runs no programs inside of its tunnel")
+)
+
+// leftOut reports whether the error of a result is that it was not measured.
+func leftOut(r result) bool {
+	for _, err := range []error{errNotWireGuard, errNoForwards, errNoInterface, errNoExec} {
+		if r.Error == err.Error() {
+			return true
+		}
+	}
+	return false
+}
+
+// unfit returns why the work does not measure the program; nil when it does.
+func (w work) unfit(im lab.Implementation) error {
+	without := im.Name == lab.PlainName
+	switch {
+	case w.wireGuardOnly && im.Nebula != nil:
+		return errNotWireGuard
+	case w.group == groupNetstack && (im.Nebula != nil || slices.Contains(lab.Names(), im.Name) && im.Name != lab.RouterName):
+		return errNoForwards
+	case w.group != groupNetstack && without:
+		return errNoInterface
+	case w.inside && without:
+		return errNoExec
+	}
+	return nil
+}
 
 // measureAll runs everything, interleaved. What fails becomes a result with an
 // error, and the next goes on.
@@ -53,11 +84,10 @@ func measureAll(o options, dir string, p *progress, c *collector) {
 				p.start(one)
 				var got []result
 				err := broken[name]
-				switch {
-				case err != nil:
-				case w.wireGuardOnly && impls[name].Nebula != nil:
-					err = errNotWireGuard
-				default:
+				if err == nil {
+					err = w.unfit(impls[name])
+				}
+				if err == nil {
 					err = inScope(one, dir, p, func(s *scope) { got = w.measure(s, o, impls[name]) })
 				}
 				if err != nil {

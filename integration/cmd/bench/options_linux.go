@@ -23,6 +23,7 @@ type options struct {
 	runs             int
 	duration, trial  time.Duration
 	udpRate, hubRate int // packets a second
+	idle             int // connections
 	json, svg        string
 	verbose          bool
 
@@ -41,6 +42,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.runs, "runs", 5, "runs of each program")
 	fs.IntVar(&o.udpRate, "udprate", 10_000, "packets/s at which the CPU time of udp is taken; the slowest program must carry it")
 	fs.IntVar(&o.hubRate, "hubrate", 20_000, "packets/s at which the CPU time of hub is taken; the slowest program must carry it")
+	fs.IntVar(&o.idle, "idle", 10_000, "connections of idle, at most 25,000")
 	fs.StringVar(&o.json, "json", "", "write every result as JSON to this `file`; - or none: to standard output, instead of the table")
 	fs.StringVar(&o.svg, "svg", "", "draw the chart to this `file`")
 	fs.BoolVar(&o.verbose, "v", false, "print every trial to standard error")
@@ -56,6 +58,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		if !given["seconds"] {
 			o.duration = time.Second
+		}
+		if !given["idle"] {
+			o.idle = 1000
 		}
 		o.trial = 200 * time.Millisecond
 	}
@@ -79,6 +84,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.udpRate < 100 || o.hubRate < 100 || *size < 0 || *size > 0 && *size < 8 || *size > 1472 {
 		return o, fmt.Errorf("want rates from 100 packets/s and a size from 8 to 1472 bytes")
+	}
+	if o.idle < 1 || o.idle > 25_000 {
+		return o, fmt.Errorf("want 1 to 25,000 idle connections")
 	}
 	return o, nil
 }

@@ -38,6 +38,11 @@ func usage(s *scope, ends []end) []lab.Usage {
 
 // measureRates searches for the highest rate, and then sends at a fixed one.
 func measureRates(s *scope, o options, try func(int, time.Duration) (traffic.Trial, error), fixed int, ends []end) []result {
+	return append(rates(s, o, try, fixed, ends), memory(usage(s, ends), ends)...)
+}
+
+// rates is [measureRates] without the memory.
+func rates(s *scope, o options, try func(int, time.Duration) (traffic.Trial, error), fixed int, ends []end) []result {
 	note := func(t traffic.Trial) {
 		if o.verbose {
 			s.Logf("\t%s", t)
@@ -80,11 +85,10 @@ func measureRates(s *scope, o options, try func(int, time.Duration) (traffic.Tri
 			results = append(results, result{Figure: "CPU of the " + e.name + at, Unit: "µs per packet", Less: true, Value: micros(cpu) / float64(t.Received), Note: paced})
 		}
 	}
-	results = append(results,
+	return append(results,
 		result{Figure: "CPU" + at, Unit: "µs per packet", Less: true, Main: true, Value: micros(total) / float64(t.Received), Note: paced},
 		result{Figure: "lost" + at, Unit: "%", Less: true, Value: 100 * t.Loss(), Note: paced},
 		result{Figure: "reordered" + at, Unit: "per million", Less: true, Value: perMillion(t), Note: paced})
-	return append(results, memory(after, ends)...)
 }
 
 // memory returns the peak memory of each end.

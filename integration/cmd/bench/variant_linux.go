@@ -17,6 +17,8 @@ const (
 	kernelName           = "kernel"             // its kernel forwards, which is the default
 	cutThroughName       = "cut-through"        // it forwards itself
 	cutThroughFilterName = "cut-through-filter" // and asks a filter first
+
+	tunName = "tun" // as it is; in netstack the others have no interface
 )
 
 // filterRules is how many rules the filter has. The last allows everything.
@@ -55,7 +57,7 @@ func variants() (names []string, sections map[string]string) {
 func (o *options) parseImpl(item string) error {
 	name, path, given := strings.Cut(item, "=")
 	known, _ := variants()
-	known = append(lab.ProgramNames(), known...)
+	known = slices.Concat(lab.ProgramNames(), []string{tunName, lab.PlainName}, known)
 	switch {
 	case given && (path == "" || name == "" || slices.Contains(known, name)):
 		return fmt.Errorf("%q: want a path, and a name that is none of %s", item, strings.Join(known, ", "))
@@ -92,8 +94,12 @@ func (o options) implementation(s *scope, p *progress, name string) lab.Implemen
 		return im
 	}
 	p.start("building " + name)
-	if im.Sections != "" {
+	switch {
+	case im.Sections != "" || name == tunName:
 		im.Path = o.programs.Router(s)
+		return im
+	case name == lab.PlainName:
+		im.Path = o.programs.Plain(s)
 		return im
 	}
 	return o.programs.Implementation(s, name)

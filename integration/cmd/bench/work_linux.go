@@ -20,6 +20,8 @@ type work struct {
 	measure func(s *scope, o options, im lab.Implementation) []result
 	// wireGuardOnly says that programs which speak something else are left out.
 	wireGuardOnly bool
+	// inside says that it is a program in the network of the tunnel that is measured.
+	inside bool
 	// impls are the programs that are measured: those of -impl, or without it the
 	// defaults when there are any.
 	impls, defaults []string
@@ -60,14 +62,15 @@ const maxPayload = 1420 - 28
 
 // Groups of works, for -only.
 const (
-	groupTCP     = "tcp"
-	groupUDP     = "udp"
-	groupLatency = "latency"
-	groupHub     = "hub"
-	groupHubPair = "hubpair"
+	groupTCP      = "tcp"
+	groupUDP      = "udp"
+	groupLatency  = "latency"
+	groupHub      = "hub"
+	groupHubPair  = "hubpair"
+	groupNetstack = "netstack"
 )
 
-var groups = []string{groupTCP, groupUDP, groupLatency, groupHub, groupHubPair}
+var groups = []string{groupTCP, groupUDP, groupLatency, groupHub, groupHubPair, groupNetstack}
 
 // works returns all works in the order in which they are run; udp with packets
 // of the sizes.
@@ -111,6 +114,7 @@ func works(sizes []int) []work {
 		}
 	}
 	all = append(all, hubPairWorks()...)
+	all = append(all, netstackWorks()...)
 	for i := range all {
 		if all[i].baseline == "" {
 			all[i].baseline = lab.ForkName

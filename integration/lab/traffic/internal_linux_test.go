@@ -204,12 +204,12 @@ func TestResponse(t *testing.T) {
 }
 
 func TestParseIperf3(t *testing.T) {
-	r, err := parseIperf3(lab.Result{Stdout: `{"end": {"sum_sent": {"retransmits": 3}, "sum_received": {"bits_per_second": 8e9, "bytes": 1000}}}`})
+	r, err := ParseIperf3(lab.Result{Stdout: `{"end": {"sum_sent": {"retransmits": 3}, "sum_received": {"bits_per_second": 8e9, "bytes": 1000}}}`})
 	if want := (Iperf3Result{8e9, 1000, 3}); err != nil || r != want {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, bad := range []lab.Result{{}, {Stdout: `{"error": "no route"}`}, {Stdout: `{}`, Code: 1}} {
-		if r, err := parseIperf3(bad); err == nil {
+		if r, err := ParseIperf3(bad); err == nil {
 			t.Errorf("%+v: %+v", bad, r)
 		}
 	}

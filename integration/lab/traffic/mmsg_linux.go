@@ -86,8 +86,13 @@ func (b *batch) call(trap uintptr, fd, n int, flags uintptr) (int, error) {
 // socket returns a UDP socket in the host, bound to addr with any port, with
 // large buffers.
 func socket(h *lab.Host, addr netip.Addr) (fd int, err error) {
+	return socketAt(h, netip.AddrPortFrom(addr, 0))
+}
+
+// socketAt is [socket] with a port.
+func socketAt(h *lab.Host, at netip.AddrPort) (fd int, err error) {
 	family := unix.AF_INET
-	if addr.Is6() {
+	if at.Addr().Is6() {
 		family = unix.AF_INET6
 	}
 	err = h.Do(func() error {
@@ -99,7 +104,7 @@ func socket(h *lab.Host, addr netip.Addr) (fd int, err error) {
 				return err
 			}
 		}
-		return unix.Bind(fd, sockaddr(netip.AddrPortFrom(addr, 0)))
+		return unix.Bind(fd, sockaddr(at))
 	})
 	return fd, err
 }

@@ -84,7 +84,7 @@ func Iperf3Streams(from *lab.Host, dst netip.Addr, d time.Duration, streams int,
 		args = append(args, "-R")
 	}
 	for deadline := time.Now().Add(lab.Patience); ; time.Sleep(20 * time.Millisecond) {
-		r, err := parseIperf3(from.Exec(lab.Command{Path: "iperf3", Args: args}))
+		r, err := ParseIperf3(from.Exec(lab.Command{Path: "iperf3", Args: args}))
 		if err == nil || !closing(err) || time.Now().After(deadline) {
 			return r, err
 		}
@@ -92,12 +92,18 @@ func Iperf3Streams(from *lab.Host, dst netip.Addr, d time.Duration, streams int,
 }
 
 // closing reports whether the server refused because it still closes the streams of
-// the test before.
+// the test before; through a forward that is a connection which ends at once.
 func closing(err error) bool {
-	return strings.Contains(err.Error(), "server is busy") || strings.Contains(err.Error(), "unable to connect to server: Connection reset")
+	for _, words := range []string{"server is busy", "unable to connect to server: Connection reset", "control socket has closed unexpectedly"} {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
 }
 
-func parseIperf3(r lab.Result) (Iperf3Result, error) {
+// ParseIperf3 reads what iperf3 -J says.
+func ParseIperf3(r lab.Result) (Iperf3Result, error) {
 	var report struct {
 		Error string `json:"error"`
 		End   struct {

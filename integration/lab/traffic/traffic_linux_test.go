@@ -17,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	lab.Main()
+	traffic.Main()
 	os.Exit(m.Run())
 }
 
