@@ -5,11 +5,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/tunrouter/tunrouter/netstack/proxy"
 )
@@ -47,6 +49,19 @@ func (w *wantedService) name() string {
 		return fmt.Sprintf("[%s] of line %d", w.section, w.line)
 	}
 	return fmt.Sprintf("[%s]", w.section)
+}
+
+// remedy is what helps against an error of a listener, to be put behind it.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; choose another port, or end the program that has it (ss -lntup shows it)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "; it is no address of this host, choose one that ip address shows"
+	case errors.Is(err, syscall.EACCES):
+		return "; ports below 1024 are for root, choose another"
+	}
+	return ""
 }
 
 // A runningService is open, and runs once run was called.
@@ -116,7 +131,7 @@ func (s *services) update(wanted []wantedService) error {
 				s.end(r)
 			}
 			s.set(slices.DeleteFunc(append(kept, gone...), func(r *runningService) bool { return r.closed }))
-			return fmt.Errorf("%s: %w", w.name(), err)
+			return fmt.Errorf("%s: %w%s", w.name(), err, remedy(err))
 		}
 		opened = append(opened, &runningService{wantedService: w, service: svc})
 	}

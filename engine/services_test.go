@@ -183,7 +183,7 @@ func TestServicePortInUse(t *testing.T) {
 	busy.Proxy.HTTP = []config.HTTP{{BindAddress: config.Endpoint{Host: "127.0.0.1", Port: port}, Line: 12}}
 	check := func(err error) {
 		t.Helper()
-		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "[http] of line 12") {
+		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "[http] of line 12") || !strings.Contains(err.Error(), "another port") {
 			t.Errorf("error is %v, want one that names the section and that the port is in use", err)
 		}
 	}
