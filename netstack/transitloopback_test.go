@@ -20,7 +20,7 @@ func TestTransitLoopback(t *testing.T) {
 			from = farV6
 		}
 		for _, wanted := range []bool{false, true} {
-			d := newDevice(t, nil)
+			d := newDevice(t, &netstack.Options{Queues: 1}) // readOne reads the first
 			requests, datagrams, echoes := make(chan netip.Addr, 9), make(chan netip.Addr, 9), make(chan netip.Addr, 9)
 			useTransit(t, d, &netstack.Transit{
 				Loopback: wanted,
