@@ -50,10 +50,10 @@ func (s SubnetRouter) equal(other SubnetRouter) bool {
 type Recovery uint8
 
 const (
-	// RecoveryRACK goes by time (RFC 8985). It is the default.
-	RecoveryRACK Recovery = iota
-	// RecoverySACK counts what was acknowledged selectively (RFC 6675).
-	RecoverySACK
+	// RecoverySACK counts what was acknowledged selectively (RFC 6675). It is the default.
+	RecoverySACK Recovery = iota
+	// RecoveryRACK goes by time as well (RFC 8985).
+	RecoveryRACK
 )
 
 // String returns rack or sack.
@@ -71,20 +71,15 @@ func (r Recovery) String() string {
 type Congestion uint8
 
 const (
-	// CongestionAuto is NewReno where the round trip is short and CUBIC elsewhere. It is
-	// the default.
-	CongestionAuto Congestion = iota
-	// CongestionCubic is CUBIC (RFC 9438).
-	CongestionCubic
+	// CongestionCubic is CUBIC (RFC 9438). It is the default.
+	CongestionCubic Congestion = iota
 	// CongestionReno is NewReno (RFC 6582).
 	CongestionReno
 )
 
-// String returns auto, cubic or reno.
+// String returns cubic or reno.
 func (c Congestion) String() string {
 	switch c {
-	case CongestionAuto:
-		return "auto"
 	case CongestionCubic:
 		return "cubic"
 	case CongestionReno:
@@ -149,13 +144,13 @@ func setSubnetRouterPerPeer(e *entry) {
 }
 
 func setTCPRecovery(e *entry) {
-	if n, ok := e.choice(RecoveryRACK.String(), RecoverySACK.String()); ok {
+	if n, ok := e.choice(RecoverySACK.String(), RecoveryRACK.String()); ok {
 		e.cfg.Router.TCPRecovery = Recovery(n)
 	}
 }
 
 func setTCPCongestion(e *entry) {
-	if n, ok := e.choice(CongestionAuto.String(), CongestionCubic.String(), CongestionReno.String()); ok {
+	if n, ok := e.choice(CongestionCubic.String(), CongestionReno.String()); ok {
 		e.cfg.Router.TCPCongestion = Congestion(n)
 	}
 }

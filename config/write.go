@@ -163,10 +163,10 @@ func (d *document) writeRouter(r *Router, implied Mode) {
 	if r.SubnetRouterPerPeer != 0 {
 		d.line("SubnetRouterPerPeer", r.SubnetRouterPerPeer)
 	}
-	if r.TCPRecovery != RecoveryRACK {
+	if r.TCPRecovery != RecoverySACK {
 		d.line("TCPRecovery", r.TCPRecovery)
 	}
-	if r.TCPCongestion != CongestionAuto {
+	if r.TCPCongestion != CongestionCubic {
 		d.line("TCPCongestion", r.TCPCongestion)
 	}
 	d.writeSockets(r)

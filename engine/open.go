@@ -76,7 +76,7 @@ func (e *Engine) openNetstack() error {
 		Prefer: preference(e.cfg.Proxy.Resolve.Strategy),
 
 		CongestionControl: e.cfg.Router.TCPCongestion.String(),
-		DisableRACK:       e.cfg.Router.TCPRecovery == config.RecoverySACK,
+		RACK:              e.cfg.Router.TCPRecovery == config.RecoveryRACK,
 	})
 	if err != nil {
 		return err

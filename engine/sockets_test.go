@@ -264,7 +264,7 @@ func fixedKeys() []liveKey {
 		{"Queues", func(r *config.Router) { r.Queues = 3 }, nil},
 		{"TxQueueLength", func(r *config.Router) { r.TxQueueLength = 50 }, nil},
 		{"ControlSocket", func(r *config.Router) { r.ControlSocket = "/elsewhere.sock" }, nil},
-		{"TCPRecovery", func(r *config.Router) { r.TCPRecovery = config.RecoverySACK }, nil},
+		{"TCPRecovery", func(r *config.Router) { r.TCPRecovery = config.RecoveryRACK }, nil},
 		{"TCPCongestion", func(r *config.Router) { r.TCPCongestion = config.CongestionReno }, nil},
 	}
 }

@@ -116,7 +116,7 @@ func TestTransfer(t *testing.T) {
 		{"mtu 1280", netstacktest.B6, netstack.Options{MTU: 1280}, nil},
 		{"mtu 8920", netstacktest.B4, netstack.Options{MTU: 8920}, nil},
 		{"mtu 65535", netstacktest.B6, netstack.Options{MTU: 65535}, nil},
-		{"reno without rack", netstacktest.B4, netstack.Options{CongestionControl: "reno", DisableRACK: true}, nil},
+		{"reno with rack", netstacktest.B4, netstack.Options{CongestionControl: "reno", RACK: true}, nil},
 		{"small buffers", netstacktest.B4, netstack.Options{SendBuffer: 64 << 10, ReceiveBuffer: 64 << 10}, nil},
 		{"worse path", netstacktest.B6, netstack.Options{}, worse()},
 	} {

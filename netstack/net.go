@@ -31,7 +31,6 @@ type Net struct {
 	lookup         func(ctx context.Context, host string) ([]netip.Addr, error)
 	resolver       *resolver.Resolver
 	keepAlive      time.Duration
-	auto           bool // congestion control goes by the round trip
 	connectTimeout time.Duration
 	done           chan struct{} // closed by shut
 
@@ -47,7 +46,6 @@ func newNet(d *Device, o *Options) *Net {
 		device:         d,
 		stack:          d.stack,
 		keepAlive:      o.KeepAlive,
-		auto:           o.CongestionControl == congestionAuto,
 		connectTimeout: connectTimeout,
 		done:           make(chan struct{}),
 		open:           make(map[*endpoint]struct{}),

@@ -102,10 +102,7 @@ func (s *ipStack) configureTCP(o *Options) error {
 		receive    = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcpFloor, Default: o.firstWindow(), Max: o.ReceiveBuffer}
 		send       = tcpip.TCPSendBufferSizeRangeOption{Min: tcpFloor, Default: min(tcpStart, o.SendBuffer), Max: o.SendBuffer}
 	)
-	if o.CongestionControl == congestionAuto {
-		congestion = congestionCubic // until the round trip is known
-	}
-	if o.DisableRACK {
+	if !o.RACK {
 		recovery = 0
 	}
 	for _, opt := range []tcpip.SettableTransportProtocolOption{

@@ -47,7 +47,6 @@ func (c *tcpConn) established() error {
 	}
 	c.local = tcpAddr(local)
 	c.remote = tcpAddr(remote)
-	c.chooseCongestion()
 	return nil
 }
 

@@ -23,10 +23,3 @@ func SetKeepAliveInterval(c net.Conn, d time.Duration) {
 	v := tcpip.KeepaliveIntervalOption(d)
 	c.(*tcpConn).ep.SetSockOpt(&v)
 }
-
-// CongestionOf returns the congestion control of a TCP connection.
-func CongestionOf(c net.Conn) string {
-	var cc tcpip.CongestionControlOption
-	c.(*tcpConn).ep.GetSockOpt(&cc)
-	return string(cc)
-}
