@@ -15,9 +15,10 @@ import (
 // where the router makes the connections to them itself. The zero SubnetRouter is none.
 type SubnetRouter struct {
 	// Any takes every destination but those that are refused by default: loopback,
-	// link-local and metadata addresses.
+	// link-local and metadata addresses, and those of this host.
 	Any bool
-	// Prefixes are destinations that are taken in any case, host bits cleared, each once.
+	// Prefixes are destinations that are taken too, host bits cleared, each once. Those
+	// that are refused by default need one within their range, see package proxy.
 	Prefixes []netip.Prefix
 	// Line is where it stands in the file; 0 when it comes from nowhere. It is no part
 	// of the configuration.

@@ -63,7 +63,7 @@ func (e *Engine) openDevice() error {
 }
 
 func (e *Engine) openNetstack() error {
-	if ignored := hostKeys(&e.cfg.Interface); len(ignored) > 0 {
+	if ignored := e.cfg.Interface.HostKeys(); len(ignored) > 0 {
 		e.log.Warn("keys that configure the host mean nothing in netstack mode", "ignored", strings.Join(ignored, ", "))
 	}
 	dev, err := netstack.New(&netstack.Options{
@@ -86,28 +86,6 @@ func (e *Engine) openNetstack() error {
 	<-dev.Events()
 	e.netdev = dev
 	return nil
-}
-
-// hostKeys returns the names of those keys in use that are about the host, not
-// about the tunnel.
-func hostKeys(in *config.Interface) []string {
-	var out []string
-	for _, k := range []struct {
-		name string
-		used bool
-	}{
-		{"Table", in.Table.Mode != config.TableAuto},
-		{"PreUp", len(in.PreUp) > 0},
-		{"PostUp", len(in.PostUp) > 0},
-		{"PreDown", len(in.PreDown) > 0},
-		{"PostDown", len(in.PostDown) > 0},
-		{"SaveConfig", in.SaveConfig},
-	} {
-		if k.used {
-			out = append(out, k.name)
-		}
-	}
-	return out
 }
 
 // tunMTU returns the configured MTU, or WireGuard's default.

@@ -15,7 +15,7 @@ import (
 
 // forCommand changes cfg to what it means for a command, and logs what is left out.
 func forCommand(cfg *config.Config, log *slog.Logger) {
-	if ignored := ignoredKeys(&cfg.Interface); len(ignored) > 0 {
+	if ignored := cfg.Interface.HostKeys(); len(ignored) > 0 {
 		log.Warn("keys that configure the host mean nothing for a command", "ignored", strings.Join(ignored, ", "))
 	}
 	if !cfg.Proxy.Empty() {
@@ -23,27 +23,6 @@ func forCommand(cfg *config.Config, log *slog.Logger) {
 		cfg.Proxy = config.Proxy{}
 	}
 	cfg.Router.Mode = config.ModeTUN
-}
-
-// ignoredKeys returns the names of those keys in use that have no effect on a command.
-func ignoredKeys(in *config.Interface) []string {
-	var out []string
-	for _, k := range []struct {
-		name string
-		used bool
-	}{
-		{"Table", in.Table.Mode != config.TableAuto},
-		{"PreUp", len(in.PreUp) > 0},
-		{"PostUp", len(in.PostUp) > 0},
-		{"PreDown", len(in.PreDown) > 0},
-		{"PostDown", len(in.PostDown) > 0},
-		{"SaveConfig", in.SaveConfig},
-	} {
-		if k.used {
-			out = append(out, k.name)
-		}
-	}
-	return out
 }
 
 // network sets what is around the command.

@@ -105,7 +105,7 @@ func (s *SOCKS5) serve(ctx context.Context, c net.Conn) {
 		early, _ := r.Peek(r.Buffered())
 		s.connect(ctx, c, q.target, slices.Clone(early))
 	case q.command == socksAssociate && !s.disableUDP:
-		s.associateFor(ctx, c, hostOf(c.RemoteAddr()), q.target.port)
+		s.associate(ctx, c, hostOf(c.RemoteAddr()), q.target.port)
 	default:
 		s.count.badRequests.Add(1)
 		s.refuse(c, socksNoCommand)

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tunrouter/tunrouter/internal/testutil"
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/netstack/netstacktest"
 	"github.com/tunrouter/tunrouter/netstack/proxy"
@@ -324,9 +325,12 @@ func TestSOCKSLimit(t *testing.T) {
 	if _, err := io.ReadAll(first); err != nil {
 		t.Error(err)
 	}
-	for s.Stats().Active == 2 { // until the place is given back
-		time.Sleep(time.Millisecond)
-	}
+	testutil.Eventually(t, 30*time.Second, "the place is given back", func() error {
+		if n := s.Stats().Active; n == 2 {
+			return fmt.Errorf("%d active", n)
+		}
+		return nil
+	})
 	socksDial(t, s, to, "")
 }
 

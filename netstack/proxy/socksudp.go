@@ -56,16 +56,11 @@ type socksHeader struct {
 	bytes  []byte
 }
 
-// associate serves UDP ASSOCIATE until the control connection ends.
-func (s *SOCKS5) associate(ctx context.Context, control net.Conn, client netip.Addr) {
-	s.associateFor(ctx, control, client, 0)
-}
-
-// associateFor is associate for a client that said which port it sends from; 0
-// is for one that did not: then it is the port of its first datagram. The relay
+// associate serves UDP ASSOCIATE until the control connection ends, for a client that
+// said which port it sends from; 0 is for one that did not: then it is the port of its first datagram. The relay
 // listens at the address that the client has reached already, and takes only
 // what comes from the client's.
-func (s *SOCKS5) associateFor(ctx context.Context, control net.Conn, client netip.Addr, port uint16) {
+func (s *SOCKS5) associate(ctx context.Context, control net.Conn, client netip.Addr, port uint16) {
 	local := addrPortOf(control.LocalAddr())
 	socket, err := s.udp.get().listen(netip.AddrPortFrom(local.Addr(), 0))
 	if err != nil {

@@ -6,7 +6,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -125,14 +124,6 @@ func (s *udpSocket) wake() { _ = s.udp.SetReadDeadline(time.Unix(1, 0)) } // clo
 // isRefused reports whether err is the answer that nobody listens there. The
 // socket can be used as before.
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
-
-// discard returns log, or a logger that discards for nil.
-func discard(log *slog.Logger) *slog.Logger {
-	if log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return log
-}
 
 // A slabPool lends the memory that datagrams are received into, to so many at a
 // time: readers wait for their turn when that many are held up by the tunnel.
