@@ -106,7 +106,7 @@ func (j *Joiner) Runs() (packets [][]byte, verified []bool) {
 	for i := range j.j.runs[:j.j.n] {
 		r := &j.j.runs[i]
 		v := j.j.build(r)
-		packets = append(packets, v.ToSlice())
+		packets = append(packets, v.Flatten())
 		verified = append(verified, j.j.pkts[r.first].verified)
 		v.Release()
 	}

@@ -93,26 +93,24 @@ func (d *Device) dispatch(j *joiner, r *run, t *Transit) int {
 		}
 	}
 	if f.udp == 0 {
-		s.deliver(j.build(r), f.verified)
+		s.deliver(j.build(r), f.b[0]>>4, f.verified)
 		return 1
 	}
 	for i := r.first; i >= 0; i = j.pkts[i].next {
 		p := &j.pkts[i]
-		v := buffer.NewView(len(p.b))
-		v.Write(p.b)
-		s.deliver(v, p.verified)
+		s.deliver(buffer.MakeWithData(p.b), p.b[0]>>4, p.verified)
 	}
 	return r.count
 }
 
-// deliver gives v, an IP packet, to the stack, which gets the view.
+// deliver gives b, an IP packet of version 4 or 6, to the stack, which gets the
+// buffer.
 //
 // It calls the network endpoint itself: the stack's DeliverNetworkPacket would
 // declare all packets verified or none (nic.go, 2026-09), and fragments must be
 // verified after reassembly while joined packets have no checksum any more.
-func (s *ipStack) deliver(v *buffer.View, verified bool) {
-	version := v.AsSlice()[0] >> 4
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
+func (s *ipStack) deliver(b buffer.Buffer, version byte, verified bool) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: b})
 	pkt.RXChecksumValidated = verified
 	if version == 4 {
 		pkt.NetworkProtocolNumber = header.IPv4ProtocolNumber

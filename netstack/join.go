@@ -146,32 +146,42 @@ func (j *joiner) continues(r *run, p *inbound) bool {
 
 // build returns r as one packet: the first one's headers with the last one's
 // window, PSH if any has it, and lengths put right. The TCP checksum is not,
-// because it has been verified already. The view is the caller's.
-func (j *joiner) build(r *run) *buffer.View {
+// because it has been verified already. The buffer is the caller's.
+//
+// The headers are in a view of their own: the stack holds one reference to them
+// while it looks at them, and to look at bytes of a view that is held it copies
+// the view's whole chunk (gVisor pkg/buffer, Buffer.PullUp, 2026-09), here one of
+// up to 64 KiB for each packet.
+func (j *joiner) build(r *run) buffer.Buffer {
 	f := &j.pkts[r.first]
-	v := buffer.NewView(r.size)
-	v.Write(f.b)
-	if r.count == 1 {
-		return v
+	if !f.joinable {
+		return buffer.MakeWithData(f.b)
 	}
-	flags := f.b[f.tcp+tcpFlagsAt]
-	for i := f.next; i >= 0; i = j.pkts[i].next {
+	v := buffer.NewView(f.data)
+	v.Write(f.b[:f.data])
+	data := buffer.NewView(r.size - f.data)
+	flags := byte(0)
+	for i := r.first; i >= 0; i = j.pkts[i].next {
 		p := &j.pkts[i]
-		v.Write(p.b[p.data:])
+		data.Write(p.b[p.data:])
 		flags |= p.b[p.tcp+tcpFlagsAt]
 	}
-	l := &j.pkts[r.last]
-	b := v.AsSlice() // the chunk has no other owner yet
-	b[f.tcp+tcpFlagsAt] = flags
-	copy(b[f.tcp+tcpWindowAt:f.tcp+tcpChecksumAt], l.b[l.tcp+tcpWindowAt:])
-	if f.tcp == ip4HeaderLen {
-		binary.BigEndian.PutUint16(b[2:], uint16(r.size))
-		b[10], b[11] = 0, 0
-		binary.BigEndian.PutUint16(b[10:], ^tun.Checksum(b[:ip4HeaderLen], 0))
-	} else {
-		binary.BigEndian.PutUint16(b[4:], uint16(r.size-ip6HeaderLen))
+	if r.count > 1 {
+		l := &j.pkts[r.last]
+		b := v.AsSlice() // the chunk has no other owner yet
+		b[f.tcp+tcpFlagsAt] = flags
+		copy(b[f.tcp+tcpWindowAt:f.tcp+tcpChecksumAt], l.b[l.tcp+tcpWindowAt:])
+		if f.tcp == ip4HeaderLen {
+			binary.BigEndian.PutUint16(b[2:], uint16(r.size))
+			b[10], b[11] = 0, 0
+			binary.BigEndian.PutUint16(b[10:], ^tun.Checksum(b[:ip4HeaderLen], 0))
+		} else {
+			binary.BigEndian.PutUint16(b[4:], uint16(r.size-ip6HeaderLen))
+		}
 	}
-	return v
+	buf := buffer.MakeWithView(v)
+	buf.Append(data)
+	return buf
 }
 
 // reset forgets the packets, whose bytes go back to the caller of Write.

@@ -191,10 +191,10 @@ func (d *Device) loopForeign(src, dst netip.AddrPort, payloads [][]byte) (int, e
 		h := f.udpHeader(src.Port(), dst.Port(), p)
 		r := f.start(udpHeaderLen+len(p), 1)
 		copyParts(r.b[f.len:], h[:], p, 0)
-		v := buffer.NewView(len(r.b))
-		v.Write(r.b)
+		b := buffer.MakeWithData(r.b)
+		version := r.b[0] >> 4
 		r.put()
-		d.ipStack.deliver(v, true)
+		d.ipStack.deliver(b, version, true)
 	}
 	return len(payloads), nil
 }
