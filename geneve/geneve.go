@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // HeaderLen is the length of the header in bytes.
@@ -80,6 +81,28 @@ func (v VNI) String() string {
 		return "none"
 	}
 	return fmt.Sprint(v.Value())
+}
+
+// MarshalJSON returns the identifier as a number, or null when none is set.
+func (v VNI) MarshalJSON() ([]byte, error) {
+	if !v.IsSet() {
+		return []byte("null"), nil
+	}
+	return strconv.AppendUint(nil, uint64(v.Value()), 10), nil
+}
+
+// UnmarshalJSON reads what [VNI.MarshalJSON] returns.
+func (v *VNI) UnmarshalJSON(b []byte) error {
+	*v = 0
+	if string(b) == "null" {
+		return nil
+	}
+	n, err := strconv.ParseUint(string(b), 10, 32)
+	if err != nil {
+		return fmt.Errorf("geneve: VNI %s: %w", b, err)
+	}
+	*v, err = MakeVNI(uint32(n))
+	return err
 }
 
 // A Header is the fixed Geneve header.

@@ -5,6 +5,7 @@ package geneve_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,4 +119,28 @@ func ExampleHeader() {
 	_, _ = geneve.Header{VNI: v, Protocol: geneve.ProtocolWireGuard}.Put(b[:])
 	fmt.Printf("% x\n", b)
 	// Output: 00 00 7a 12 00 01 02 00
+}
+
+func TestVNIJSON(t *testing.T) {
+	type path struct {
+		VNI geneve.VNI `json:"vni,omitempty"`
+	}
+	zero, _ := geneve.MakeVNI(0)
+	most, _ := geneve.MakeVNI(geneve.MaxVNI)
+	for want, v := range map[string]geneve.VNI{`{}`: 0, `{"vni":0}`: zero, `{"vni":16777215}`: most} {
+		got, err := json.Marshal(path{v})
+		if err != nil || string(got) != want {
+			t.Errorf("%v is %s, %v, want %s", v, got, err, want)
+		}
+		var back path
+		if err := json.Unmarshal(got, &back); err != nil || back.VNI != v {
+			t.Errorf("%s is %v, %v, want %v", got, back.VNI, err, v)
+		}
+	}
+	for _, bad := range []string{`{"vni":16777216}`, `{"vni":-1}`, `{"vni":"7"}`} {
+		var p path
+		if err := json.Unmarshal([]byte(bad), &p); err == nil {
+			t.Errorf("%s is %v, want an error", bad, p.VNI)
+		}
+	}
 }
