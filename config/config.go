@@ -16,13 +16,17 @@ type Config struct {
 	// Path is the file that [Load] read, symbolic links resolved; otherwise empty.
 	Path string
 
-	// Interface, Peers, Router, Filter and Proxy are the sections of the file. Peers are
+	// Interface, Peers, Router, Filter and Proxy are sections of the file. Peers are
 	// in the order of the file, each public key once.
 	Interface Interface
 	Peers     []Peer
 	Router    Router
 	Filter    Filter
 	Proxy     Proxy
+	// Relays are those that this router may use, in the order of the file, each public
+	// key once and at most 8; RelayServer is what it offers itself, nil is nothing.
+	Relays      []Relay
+	RelayServer *RelayServer
 
 	// Warnings are what the file may not mean, in the order of its lines. They
 	// are no part of the configuration: [Diff] and [Config.WriteTo] ignore them.
@@ -41,6 +45,8 @@ func (c Config) LogValue() slog.Value {
 		slog.Int("peers", len(c.Peers)),
 		slog.String("mode", c.Router.Mode.String()),
 		slog.Int("proxies", len(c.Proxy.services())),
+		slog.Int("relays", len(c.Relays)),
+		slog.Bool("relay_server", c.RelayServer != nil),
 	)
 }
 

@@ -20,11 +20,16 @@ type Changes struct {
 	Filter bool
 	// Proxy says which sections of [Proxy] differ.
 	Proxy ProxyChanges
+	// Relays says that those in use differ. The same ones in another order are different.
+	Relays bool
+	// RelayServer says what differs in what this router offers itself.
+	RelayServer RelayServerChanges
 }
 
 // Empty reports whether there is nothing to do.
 func (c Changes) Empty() bool {
-	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter && c.Proxy.Empty()
+	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter && c.Proxy.Empty() &&
+		!c.Relays && c.RelayServer == RelayServerChanges{}
 }
 
 // PeersChanged reports whether any peer is added, removed or changed.
@@ -40,6 +45,8 @@ func (c Changes) LogValue() slog.Value {
 		slog.Any("router", c.Router.Names()),
 		slog.Bool("filter", c.Filter),
 		slog.Any("proxy", c.Proxy.Names()),
+		slog.Bool("relays", c.Relays),
+		slog.Any("relay_server", c.RelayServer.Names()),
 	)
 }
 
@@ -79,6 +86,7 @@ type RouterChanges struct {
 	Mode, Queues, TxQueueLength, PeerForwarding bool
 	SubnetRouter, SubnetRouterPerPeer           bool
 	TCPRecovery, TCPCongestion                  bool
+	Discovery                                   bool
 	Sockets, GSO, GRO                           bool
 	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
 	FlushTimeout, ReceiveBuffer, SendBuffer     bool
@@ -96,6 +104,7 @@ func (c RouterChanges) Names() []string {
 		{"SubnetRouterPerPeer", c.SubnetRouterPerPeer},
 		{"TCPRecovery", c.TCPRecovery},
 		{"TCPCongestion", c.TCPCongestion},
+		{"Discovery", c.Discovery},
 		{"Sockets", c.Sockets},
 		{"GSO", c.GSO},
 		{"GRO", c.GRO},
@@ -141,6 +150,9 @@ func Diff(old, new *Config) Changes {
 		Router:    diffRouter(&old.Router, &new.Router),
 		Filter:    !old.Filter.equal(&new.Filter),
 		Proxy:     diffProxy(&old.Proxy, &new.Proxy),
+		Relays:    !sameRelays(old.Relays, new.Relays),
+
+		RelayServer: diffRelayServer(old, new),
 	}
 	before := byPublicKey(old.Peers)
 	after := byPublicKey(new.Peers)
@@ -196,6 +208,7 @@ func diffRouter(old, new *Router) RouterChanges {
 		SubnetRouter:   !old.SubnetRouter.equal(new.SubnetRouter),
 		TCPRecovery:    old.TCPRecovery != new.TCPRecovery,
 		TCPCongestion:  old.TCPCongestion != new.TCPCongestion,
+		Discovery:      (old.Discovery == SwitchOff) != (new.Discovery == SwitchOff),
 		Sockets:        old.Sockets != new.Sockets,
 		GSO:            old.GSO != new.GSO,
 		GRO:            old.GRO != new.GRO,

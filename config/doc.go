@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: MIT
 
 // Package config reads, checks, compares and writes configuration files: the
-// format of wg(8) and wg-quick(8), and the sections [Router] and [Filter] for what
-// is ours, together with the sections of wireproxy for netstack mode.
+// format of wg(8) and wg-quick(8), and the sections [Router], [Filter], [Relay] and
+// [RelayServer] for what is ours, together with the sections of wireproxy for netstack
+// mode.
 //
 // Most callers want [Find] and [Load], which give a [Config] or a list of
 // everything that is wrong with the file:
@@ -26,8 +27,8 @@
 // inside them too for the keys of wg. A comment reaches from # to the end of the
 // line, except in the four hooks, which keep it (v1.0.20210914 still cut it there
 // as well). A byte order mark and CRLF line ends are skipped. Address, DNS,
-// AllowedIPs, the hooks and the lines of [Filter] accumulate; of any other key that is
-// repeated the last one counts, with a warning. Sections may be repeated. A value $NAME
+// AllowedIPs, AllowedKeys, the hooks and the lines of [Filter] accumulate; of any other key
+// that is repeated the last one counts, with a warning. Sections may be repeated. A value $NAME
 // is that of an environment variable, except in hooks; $$ stands for $ at the beginning.
 //
 // Where wg applies a file line by line, a Config is the state it ends with:
@@ -54,6 +55,10 @@
 //
 // ENDS are any, or of host, peers, names, public keys, addresses and ranges, with commas
 // between them, those of which one has to hold; PORTS are numbers and FIRST-LAST.
+//
+// Each [Relay] is one more router that may forward for this one. A file has one
+// [RelayServer]; who may use it is named by public keys, or by the word peers, which a key
+// that is missing stands for.
 //
 // # Netstack mode
 //

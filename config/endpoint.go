@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// An Endpoint is an address or a name, and a port: where a peer is reached, a proxy
-// listens or has its target. The zero Endpoint is none.
+// An Endpoint is an address or a name, and a port: where a peer or a relay is reached, a
+// proxy listens or has its target. The zero Endpoint is none.
 type Endpoint struct {
 	Host string // a literal address, IPv6 without brackets, or a host name
 	Port uint16
@@ -47,9 +47,15 @@ func (e Endpoint) String() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
-// setEndpoint reads HOST:PORT. Like wg it takes an IPv6 address without brackets,
-// whose last group is then the port.
 func setEndpoint(e *entry) {
+	if endpoint, ok := e.endpoint(); ok {
+		e.current().peer.Endpoint = endpoint
+	}
+}
+
+// endpoint reads HOST:PORT. Like wg it takes an IPv6 address without brackets,
+// whose last group is then the port.
+func (e *entry) endpoint() (Endpoint, bool) {
 	const example = "write HOST:PORT, for example vpn.example.com:51820 or [2001:db8::1]:51820"
 	host, port, found := "", "", false
 	if rest, bracket := strings.CutPrefix(e.value, "["); bracket {
@@ -60,12 +66,12 @@ func setEndpoint(e *entry) {
 	}
 	if !found || host == "" || port == "" {
 		e.wrong(example, "%s is not an endpoint", show(e.value))
-		return
+		return Endpoint{}, false
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
 		e.wrong("write a number from 1 to 65535 behind the last colon", "%s is not a UDP port", show(port))
-		return
+		return Endpoint{}, false
 	}
 	endpoint := Endpoint{Host: host, Port: uint16(number)}
 	addr, err := netip.ParseAddr(host)
@@ -77,12 +83,12 @@ func setEndpoint(e *entry) {
 		}
 	case strings.Contains(host, ":"):
 		e.wrong(example, "%s is not an IPv6 address", show(host))
-		return
+		return Endpoint{}, false
 	case !isHostName(host):
 		e.wrong(example, "%s is neither an address nor a host name", show(host))
-		return
+		return Endpoint{}, false
 	}
-	e.current().peer.Endpoint = endpoint
+	return endpoint, true
 }
 
 // isHostName reports whether a resolver may know s: labels of letters of any

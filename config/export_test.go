@@ -11,7 +11,7 @@ var (
 	EditDistance = editDistance
 	Nearest      = nearest
 	ParseSize    = parseSize
-	FormatSize   = formatSize
+	FormatSize   = formatSize[int]
 	Remedy       = remedy
 )
 

@@ -110,10 +110,7 @@ func (p *parser) finishFilter() {
 		return
 	}
 	peers := byPublicKey(p.cfg.Peers)
-	var self Key
-	if k := p.cfg.Interface.PrivateKey; !k.IsZero() {
-		self = k.Public()
-	}
+	self := p.self()
 	check := func(line int, key string, keys []Key) {
 		for i, k := range keys {
 			switch _, ok := peers[k]; {

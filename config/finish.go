@@ -29,7 +29,9 @@ func (p *parser) finish() {
 			p.defaultRanges()
 		})
 	}
+	p.finishRelays()
 	p.finishFilter()
+	p.finishRelayServer()
 }
 
 // defaultRanges gives the only peer of a file with sections of [Proxy] everything, as
@@ -79,10 +81,7 @@ type owner struct {
 // mergePeers applies the [Peer] sections in order, as wg setconf would, and keeps
 // the state at the end. The device owns each range once: the last claim moves it.
 func (p *parser) mergePeers() {
-	var self Key
-	if k := p.cfg.Interface.PrivateKey; !k.IsZero() {
-		self = k.Public()
-	}
+	self := p.self()
 	var peers []*merged
 	byKey := make(map[Key]*merged, len(p.peers))
 	owners := map[netip.Prefix]owner{}

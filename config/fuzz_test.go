@@ -48,12 +48,14 @@ func FuzzValue(f *testing.F) {
 		"from " + peerA + "," + peerB + " to any", "from laptop to host proto icmp", "laptop " + peerA, "both " + peerA + ", " + peerB, "isolated",
 		"on, 169.254.169.254/32", "rack", "reno", ":1080", "[::1]:0", "localhost:1", "`a # b`", "'a;b'", "$$x", "ipv6", "cert.pem",
 		"16", "64K", "65535", "50us", "1.5ms", "1s", "250.001\u00b5s", "-1ms", "1e3us", testPrivate, testPublic,
+		"peers", "PEERS, " + peerC + "," + peerA, peerC + ",", "4096M", "65536",
 	}
 	// What a section needs beside the key.
 	required := map[string]string{
 		"Socks5": "BindAddress = :1", "http": "BindAddress = :1", "TCPClientTunnel": "BindAddress = :1\nTarget = a.example:1",
 		"TCPServerTunnel": "ListenPort = 1\nTarget = a.example:1", "UDPProxyTunnel": "BindAddress = :1\nTarget = a.example:1",
 		"UDPServerTunnel": "ListenPort = 1\nTarget = a.example:1", "STDIOTunnel": "Target = a.example:1",
+		"Relay": "PublicKey = " + peerC + "\nEndpoint = a.example:1", "RelayServer": "ListenPort = 1",
 	}
 	for section, keys := range config.KnownKeys() {
 		for _, key := range keys {

@@ -47,6 +47,8 @@ func same() cmp.Options {
 		cmpopts.IgnoreFields(config.UDPForward{}, "Line"),
 		cmpopts.IgnoreFields(config.STDIO{}, "Line"),
 		cmpopts.IgnoreFields(config.Resolve{}, "Line"),
+		cmpopts.IgnoreFields(config.Relay{}, "Line"),
+		cmpopts.IgnoreFields(config.RelayServer{}, "Line"),
 	}
 }
 
@@ -91,9 +93,10 @@ func problems(tb testing.TB, text string) []config.Problem {
 	return e.Problems
 }
 
-// used returns warnings without those about keys that nothing uses yet.
+// used returns warnings without those about keys that nothing uses yet, and about relays
+// without discovery.
 func used(warnings []config.Problem) []config.Problem {
-	return slices.DeleteFunc(slices.Clone(warnings), func(w config.Problem) bool { return strings.HasPrefix(w.Key, "CheckAlive") })
+	return slices.DeleteFunc(slices.Clone(warnings), func(w config.Problem) bool { return strings.HasPrefix(w.Key, "CheckAlive") || w.Key == "[Relay]" })
 }
 
 // lines joins problems as a program would print them.

@@ -62,6 +62,7 @@ type parser struct {
 	top      section // keys before the first section
 	cfg      Config
 	peers    []*peerSection
+	relays   []*relaySection
 	services []*service
 	problems []Problem
 	warnings []Problem
@@ -85,6 +86,9 @@ type parser struct {
 	wgFile     string // where [Interface] and [Peer] are
 
 	nameLines, ruleLines []int // of [Filter]: each Peers, and each Allow and Deny
+
+	relayGiven   map[string]int // given of [RelayServer], nil without one
+	allowedLines []int          // of [RelayServer]: the line of each key
 }
 
 func newParser(file string) *parser {
@@ -96,6 +100,8 @@ func newParser(file string) *parser {
 			{name: "Peer", keys: peerKeys()},
 			{name: "Router", keys: routerKeys()},
 			{name: "Filter", keys: filterKeys()},
+			{name: "Relay", keys: relayKeys()},
+			{name: "RelayServer", keys: relayServerKeys()},
 		}, serviceSections()...),
 		top:            section{keys: topKeys()},
 		interfaceGiven: map[string]int{},

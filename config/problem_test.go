@@ -118,7 +118,9 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		"in the wrong section": "[Peer]\nPrivateKey = %s",
 		"in the proxies": "[Socks5]\nBindAddress = %s:1\nUsername = %s:%s\nUDP = %s\nMaxConnections = %s\nPasswort = %s\n[http]\nUsername = a:%s\n" +
 			"[TCPClientTunnel]\nTarget = %s\n[UDPProxyTunnel]\nBindAddress=%s@%s:1\nInactivityTimeout = %s\n[Resolve]\nResolveStrategy = %s",
-		"in netstack mode":       "[Router]\nSubnetRouter = %s\nSubnetRouterPerPeer = %s\nTCPRecovery = %s\nTCPCongestion = %s\n[Interface]\nCheckAlive = %s\nCheckAliveInterval = %s",
+		"in netstack mode": "[Router]\nSubnetRouter = %s\nSubnetRouterPerPeer = %s\nTCPRecovery = %s\nTCPCongestion = %s\n[Interface]\nCheckAlive = %s\nCheckAliveInterval = %s",
+		"in the relays": "[Relay]\nPublicKey = %s%s\nEndpoint = %s:1\nEndpoint = a:%s\n[RelayServer]\nListenPort = %s\nAllowedKeys = %sA, x%s\n" +
+			"MaxSessions = %s\nMaxSessionsPerClient = %s\nMaxRate = %s\n[Router]\nDiscovery = %s",
 		"as variable":            "[Interface]\nPrivateKey = $%s\nMTU = $%s\n[Socks5]\nPassword = $%s\nUsername = $%s",
 		"above all":              "WGConfig = %s",
 		"outside of any section": "PrivateKey = %s\n%s\n",

@@ -38,6 +38,10 @@ type Router struct {
 	TCPRecovery   Recovery
 	TCPCongestion Congestion
 
+	// Discovery says whether this router looks for paths to peers that are routers of
+	// this kind, and uses relays. Unset is on.
+	Discovery Switch
+
 	// Sockets is how many UDP sockets each address family has, 1 to 16; 0 is the
 	// default, one per CPU and at most 4.
 	Sockets int
@@ -137,7 +141,9 @@ func routerKeys() []key {
 		{name: "Queues", set: setQueues, spaced: true},
 		{name: "TxQueueLength", set: setTxQueueLength, spaced: true},
 		{name: "PeerForwarding", set: setPeerForwarding, spaced: true},
-	}, netstackKeys(), socketKeys(), []key{
+	}, netstackKeys(), []key{
+		setSwitch("Discovery", func(r *Router) *Switch { return &r.Discovery }, "on", "off"),
+	}, socketKeys(), []key{
 		{name: "ControlSocket", set: setControlSocket, spaced: true},
 		{name: "LogLevel", set: setLogLevel, spaced: true},
 	})

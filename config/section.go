@@ -98,6 +98,11 @@ func (p *parser) begin(line int, s *section) {
 		p.given = p.routerGiven
 	case "Filter":
 		p.given = p.filterGiven
+	case "Relay":
+		p.given = map[string]int{}
+		p.relays = append(p.relays, &relaySection{relay: Relay{Line: line}, given: p.given})
+	case "RelayServer":
+		p.beginRelayServer(line)
 	case "Peer":
 		p.given = map[string]int{}
 		p.peers = append(p.peers, &peerSection{peer: Peer{Line: line}, given: p.given})

@@ -30,7 +30,7 @@ func (c *Config) Validate() error {
 	found := p.problems
 	if len(found) == 0 && !c.equal(&p.cfg) {
 		found = normalized(p.warnings)
-		problems = append(problems, c.lost(&p.cfg, found)...)
+		problems = append(problems, c.lost(p, found)...)
 	}
 	sortProblems(found)
 	for _, f := range found {
@@ -53,23 +53,25 @@ func (c *Config) equal(d *Config) bool {
 			return false
 		}
 	}
-	return c.Proxy.equal(&d.Proxy)
+	return c.Proxy.equal(&d.Proxy) && len(c.lostRelays(d)) == 0
 }
 
 // normalized are the warnings of lines that Parse did not take as they were.
 func normalized(warnings []Problem) []Problem {
 	return slices.DeleteFunc(warnings, func(w Problem) bool {
-		return w.Key != "Address" && w.Key != "PublicKey" && w.Key != "AllowedIPs"
+		return w.Key != "Address" && w.Key != "PublicKey" && w.Key != "AllowedIPs" && w.Key != "AllowedKeys"
 	})
 }
 
-// lost are problems for the fields of c that its text, read back as d, does not
+// lost are problems for the fields of c that its text, which p has read back, does not
 // hold as they are and that the problems already found do not explain.
-func (c *Config) lost(d *Config, found []Problem) []Problem {
+func (c *Config) lost(p *parser, found []Problem) []Problem {
+	d := &p.cfg
 	changes := Diff(c, d)
 	names := append(changes.Interface.Names(), changes.Router.Names()...)
-	ofAddress := func(p Problem) bool { return p.Key == "Address" }
-	ofPeer := func(p Problem) bool { return !ofAddress(p) }
+	ofAddress := func(f Problem) bool { return f.Key == "Address" }
+	ofRelay := func(f Problem) bool { return p.locateRelay(f) != "" }
+	ofPeer := func(f Problem) bool { return !ofAddress(f) && !ofRelay(f) }
 	if slices.ContainsFunc(found, ofAddress) {
 		names = slices.DeleteFunc(names, func(n string) bool { return n == "Addresses" })
 	}
@@ -89,6 +91,9 @@ func (c *Config) lost(d *Config, found []Problem) []Problem {
 		names = append(names, "Filter")
 	}
 	names = append(names, c.lostServices(d)...)
+	if !slices.ContainsFunc(found, ofRelay) {
+		names = append(names, c.lostRelays(d)...)
+	}
 	if len(names)+len(found) == 0 {
 		names = append(names, "Peers") // the order, for want of anything else
 	}
@@ -108,6 +113,8 @@ func (p *parser) locate(f Problem) Problem {
 	i := p.peerAt(f.Line)
 	if s := p.serviceOf(f.Line); s != nil {
 		f.Key = s.String() + strings.TrimPrefix("."+f.Key, ".["+s.kind.section+"]")
+	} else if name := p.locateRelay(f); name != "" {
+		f.Key = name
 	} else if n := slices.Index(p.nameLines, f.Line); n >= 0 {
 		f.Key = fmt.Sprintf("Filter.Names[%d]", n)
 	} else if n := slices.Index(p.ruleLines, f.Line); n >= 0 {

@@ -117,12 +117,12 @@ func parseSize(text string) (uint64, bool) {
 }
 
 // formatSize is the reverse of [parseSize], with the largest unit that fits.
-func formatSize(n int) string {
+func formatSize[T int | int64](n T) string {
 	switch {
 	case n%(1<<20) == 0:
 		return fmt.Sprintf("%dM", n>>20)
 	case n%(1<<10) == 0:
 		return fmt.Sprintf("%dK", n>>10)
 	}
-	return strconv.Itoa(n)
+	return strconv.FormatInt(int64(n), 10)
 }

@@ -58,6 +58,10 @@ func (c *Config) document(all bool) *document {
 	if all {
 		d.writeRouter(&c.Router, c.impliedMode())
 		d.writeFilter(&c.Filter)
+		for i := range c.Relays {
+			d.writeRelay(&c.Relays[i])
+		}
+		d.writeRelayServer(c.RelayServer)
 		for i := range services {
 			d.writeService(&services[i])
 		}
@@ -168,6 +172,9 @@ func (d *document) writeRouter(r *Router, implied Mode) {
 	}
 	if r.TCPCongestion != CongestionCubic {
 		d.line("TCPCongestion", r.TCPCongestion)
+	}
+	if r.Discovery != SwitchUnset {
+		d.line("Discovery", r.Discovery)
 	}
 	d.writeSockets(r)
 	if r.ControlSocket != "" {

@@ -18,6 +18,9 @@ const (
 	ErrnoInvalid   = int64(ipc.IpcErrorInvalid)   // -EINVAL: unknown key or bad value
 	ErrnoPortInUse = int64(ipc.IpcErrorPortInUse) // -EADDRINUSE: listen_port or fwmark not possible
 	ErrnoUnknown   = int64(ipc.IpcErrorUnknown)   // -55: everything else
+
+	// ErrnoUnsupported is -EOPNOTSUPP: a question that the program cannot answer.
+	ErrnoUnsupported = -int64(syscall.EOPNOTSUPP)
 )
 
 // ErrSocketGone means that the file of the control socket was removed or

@@ -3,7 +3,10 @@
 
 package uapi
 
-import "net"
+import (
+	"bufio"
+	"net"
+)
 
 const (
 	MaxLine    = maxLine
@@ -44,4 +47,18 @@ func (s *Server) Busy() (busy, all int) {
 		}
 	}
 	return busy, len(s.sessions)
+}
+
+// Limits and text forms of questions.
+const (
+	MaxAsk        = maxAsk
+	MaxAnswer     = maxAnswer
+	MaxAnswerLine = maxAnswerLine
+)
+
+var AppendAsk = appendAsk
+
+// ReadAsk reads a question behind its first line.
+func ReadAsk(r *bufio.Reader) (args []KeyValue, bad, fatal error) {
+	return readAsk(&lineReader{r: r, maxLine: maxLine, left: defaultMaxRequest})
 }

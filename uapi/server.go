@@ -25,6 +25,14 @@ type Handler interface {
 	Reload() error // re-read the configuration file
 }
 
+// An Asker is a [Handler] that answers questions beyond the protocol. Ask returns one
+// JSON text, of at most 16 MiB. A name that it does not know is an error that wraps
+// errors.ErrUnsupported. It may take its time, but has to return by itself within
+// seconds: the connection waits for it, and so does [Server.Close].
+type Asker interface {
+	Ask(name string, args []KeyValue) ([]byte, error)
+}
+
 // Options of a [Server]. The zero value of each field is its default.
 type Options struct {
 	Logger *slog.Logger // default: discard
@@ -72,6 +80,7 @@ type Server struct {
 	listener *net.UnixListener
 	file     *socketFile   // nil: no file to watch and to remove
 	done     chan struct{} // closed by Close
+	asking   chan struct{} // has an element for each question under way
 
 	wg sync.WaitGroup // goroutines of Serve and of the connections
 
@@ -125,6 +134,7 @@ func newServer(l *net.UnixListener, file *socketFile, o *Options) *Server {
 	return &Server{
 		log: opts.Logger, o: opts, listener: l, file: file,
 		done: make(chan struct{}), sessions: make(map[*session]struct{}),
+		asking: make(chan struct{}, max(1, opts.MaxConns/4)),
 	}
 }
 

@@ -97,6 +97,14 @@ func (c *session) serve(r *bufio.Reader) (reply []byte, more bool) {
 		err := c.handler.Reload()
 		return append(messages(err), c.status("reload", err)...), true
 	}
+	if name, ok := strings.CutPrefix(string(op), askPrefix); ok {
+		args, bad, fatal := readAsk(l)
+		if bad != nil || fatal != nil {
+			return c.status("ask", firstError(bad, fatal)), fatal == nil
+		}
+		answer, err := c.ask(name, args)
+		return append(append(answer, messages(err)...), c.status("ask", err)...), true
+	}
 	return c.status("", errorf(ErrnoProtocol, "unknown operation")), false
 }
 
@@ -109,7 +117,7 @@ func (c *session) status(op string, err error) []byte {
 	return append(strconv.AppendInt([]byte("errno="), errno, 10), "\n\n"...)
 }
 
-// messages returns the text of err as lines of a reply. Only reload has them:
+// messages returns the text of err as lines of a reply. Only the extensions have them:
 // wg(8) wants the errno of a set on the first line.
 func messages(err error) []byte {
 	if err == nil {
