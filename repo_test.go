@@ -25,8 +25,8 @@ const module = "github.com/tunrouter/tunrouter"
 // rooms says which rooms of the project each room may import. A room that is
 // missing here fails the test: it needs a place in the house first.
 var rooms = map[string][]string{
-	"cmd/router":        {"engine", "config", "uapi", "tunwrap", "internal/hostnet", "internal/sandbox"},
-	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "netstack/resolver", "peers", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
+	"cmd/router":        {"engine", "config", "uapi", "tunwrap", "peers/path", "internal/hostnet", "internal/sandbox"},
+	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "netstack/resolver", "peers", "peers/disco", "peers/path", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
 	"config":            {},
 	"uapi":              {},
 	"tunwrap":           {"internal/sys"},
@@ -37,8 +37,9 @@ var rooms = map[string][]string{
 	"netstack":          {"netstack/resolver"},
 	"netstack/resolver": {},
 	"netstack/proxy":    {"netstack", "batching", "geneve", "internal/sys"},
-	"peers":             {"batching", "geneve", "peers/disco"},
+	"peers":             {"batching", "geneve", "peers/disco", "peers/path"},
 	"peers/disco":       {"geneve"},
+	"peers/path":        {"geneve", "peers/disco"},
 	"peers/relay":       {"batching", "geneve", "peers/disco"},
 	"batching":          {"geneve", "internal/sys"},
 	"batching/xdp":      {"batching", "geneve", "internal/sys"},

@@ -56,7 +56,11 @@ func (e *Engine) applyLocked(r *uapi.SetRequest) error {
 			return ipcError(err)
 		}
 	}
-	return c.bury()
+	if err := c.bury(); err != nil {
+		return err
+	}
+	e.serving.allow(e.clientsLocked(e.cfg))
+	return nil
 }
 
 func (e *Engine) applyDeviceLocked(r *uapi.SetRequest) error {
@@ -66,6 +70,7 @@ func (e *Engine) applyDeviceLocked(r *uapi.SetRequest) error {
 		}
 		e.private = *r.PrivateKey
 		e.public = publicOf(e.private)
+		e.updateIdentityLocked(e.cfg)
 		e.forgetLocked(e.public) // the device has removed a peer that has our own key
 	}
 	if r.FwMark != nil && *r.FwMark != e.mark {
@@ -73,6 +78,9 @@ func (e *Engine) applyDeviceLocked(r *uapi.SetRequest) error {
 			return ipcError(err)
 		}
 		e.mark = *r.FwMark
+		if e.inside != nil {
+			e.inside.forget(e.mark)
+		}
 	}
 	if r.ListenPort != nil && *r.ListenPort != e.port {
 		bound := e.bind.Port()

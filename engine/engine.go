@@ -21,6 +21,8 @@ import (
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/netstack/proxy"
 	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/peers/path"
+	"github.com/tunrouter/tunrouter/peers/relay"
 	"github.com/tunrouter/tunrouter/tunwrap"
 	"github.com/tunrouter/tunrouter/tunwrap/filter"
 	"github.com/tunrouter/tunrouter/tunwrap/hub"
@@ -46,6 +48,9 @@ type Engine struct {
 	control *uapi.Server // nil without a control socket
 
 	services *services // none unless in netstack mode
+	relays   *relays
+	serving  *relayServer
+	inside   *inside // nil: what the router sends never goes through the tunnel
 
 	mu      sync.Mutex // serialises changes and guards the fields below
 	cfg     *config.Config
@@ -56,7 +61,9 @@ type Engine struct {
 	mark    uint32
 	port    uint16         // as asked for: 0 means any
 	sockets socketSettings // what the Bind was told last; zero when that failed
-	host    *hostState
+	// discovering is the private key that path discovery uses; zero: it is off.
+	discovering peers.Key
+	host        *hostState
 
 	parties   parties
 	hubActive bool                  // somebody wants to know where addresses are
@@ -83,6 +90,8 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	}
 	e.log = e.opts.Logger
 	e.services = newServices(e.log)
+	e.relays = newRelays(e.log)
+	e.serving = newRelayServer(e.log)
 	e.control = e.opts.Control
 	defer func() {
 		if err != nil {
@@ -100,8 +109,15 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	}
 	e.sockets = e.socketSettings(&cfg.Router)
 	e.bind = peers.NewBind(e.bindOptions(e.sockets))
+	e.openInside()
 	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.log), deviceOptions()...)
 	if err := e.start(); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	err = e.updateRelayLocked(cfg)
+	e.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	if err := e.updateServices(cfg, false); err != nil {
@@ -125,6 +141,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.nameEndpoints(e.cfg.Peers)
+	e.updatePathsLocked(e.cfg)
 	if !e.opts.HostNetwork && !e.ownUp() {
 		return nil
 	}
@@ -173,7 +190,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { return e.bind.RunResolver(ctx) })
+	g.Go(func() error { return e.bind.RunPaths(ctx) })
 	g.Go(func() error { return e.followRoutes(ctx) })
+	g.Go(func() error { return e.followPaths(ctx) })
 	g.Go(func() error {
 		defer cancel() // standard input and output are done, or ctx is
 		return e.services.run(ctx)
@@ -220,7 +239,7 @@ func (e *Engine) close() error {
 	if e.control != nil {
 		errs = errors.Join(errs, e.control.Close())
 	}
-	errs = errors.Join(errs, e.services.close(), e.hostDown(ctx))
+	errs = errors.Join(errs, e.services.close(), e.serving.close(), e.hostDown(ctx))
 	if e.dev != nil {
 		e.log.Info("router ended", "name", e.name)
 	}
@@ -265,6 +284,10 @@ type Stats struct {
 	Filter filter.Stats
 	// Network counts the network side.
 	Network peers.Stats
+	// Paths counts path discovery, nil while it is off. Relay counts what this router
+	// forwards as a relay, nil unless it is one.
+	Paths *path.Stats
+	Relay *relay.Stats
 	// Netstack counts what the stack does, nil unless in netstack mode, and Services
 	// what each proxy, forward and the subnet router do.
 	Netstack *netstack.Stats
@@ -282,6 +305,10 @@ type ServiceStats struct {
 // Stats returns a snapshot of the counters.
 func (e *Engine) Stats() Stats {
 	s := Stats{TUN: e.tun.Stats(), Hub: e.hub.Stats(), Filter: e.filter.Stats(), Network: e.bind.Stats()}
+	if paths, ok := e.bind.PathStats(); ok {
+		s.Paths = &paths
+	}
+	s.Relay = e.serving.stats()
 	if e.netdev != nil {
 		stack := e.netdev.Stats()
 		s.Netstack = &stack

@@ -130,6 +130,10 @@ func (e *Engine) followRoutes(ctx context.Context) error {
 		e.updateRoutesLocked(e.hubActive)
 		rest := restAfter * time.Since(began)
 		e.mu.Unlock()
+		if e.inside != nil {
+			e.inside.forget(mark)
+		}
+		e.tellAddresses()
 		e.bind.RevalidateSources(func(remote, local netip.Addr, ifIndex uint32) bool {
 			out, err := hostnet.RouteInterface(remote, local, mark)
 			return err == nil && (ifIndex == 0 || out == int(ifIndex))

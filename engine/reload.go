@@ -65,6 +65,10 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.updateSocketsLocked(&cfg.Router); err != nil {
 		return err
 	}
+	e.updatePathsLocked(cfg)
+	if err := e.updateRelayLocked(cfg); err != nil {
+		return err
+	}
 	var moved []config.Peer
 	moved = append(moved, ch.Added...)
 	for _, c := range ch.Changed {

@@ -111,6 +111,7 @@ func liveKeys() []liveKey {
 		{"PeerForwarding", func(r *config.Router) { r.PeerForwarding = config.ForwardingIsolated }, forwards(hub.Isolated)},
 		{"SubnetRouter", func(r *config.Router) { r.SubnetRouter.Any = true }, routesSubnets},
 		{"SubnetRouterPerPeer", func(r *config.Router) { r.SubnetRouterPerPeer = 5 }, nil},
+		{"Discovery", func(r *config.Router) { r.Discovery = config.SwitchOff }, discovers(false)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 4 }, hasSockets(4)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 1 }, hasSockets(1)},
 		{"Sockets", func(r *config.Router) { r.Sockets = 0 }, hasSockets(min(runtime.NumCPU(), 4))},
@@ -132,6 +133,16 @@ func liveKeys() []liveKey {
 }
 
 // routesSubnets wants that there is a subnet router.
+// discovers wants path discovery to be on or off.
+func discovers(on bool) func(engine.Stats) error {
+	return func(s engine.Stats) error {
+		if (s.Paths != nil) != on {
+			return fmt.Errorf("path discovery is on: %t, want %t", !on, on)
+		}
+		return nil
+	}
+}
+
 func routesSubnets(s engine.Stats) error {
 	for _, svc := range s.Services {
 		if svc.Section == "Router" {

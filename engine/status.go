@@ -44,6 +44,9 @@ func (e *Engine) Status() (*uapi.Device, error) {
 		return nil, fmt.Errorf("describe proxies and forwards: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
+	if err := e.addPathLines(d); err != nil {
+		return nil, fmt.Errorf("describe paths: %w", err)
+	}
 	return d, nil
 }
 

@@ -52,6 +52,7 @@ type Bind struct {
 	socks    atomic.Pointer[sockets] // nil while closed
 	want     atomic.Uint32           // the configured port; 0: any
 	rx       rxCounters
+	paths    paths
 	requests chan *Endpoint // peers whose name is to be looked up
 
 	// life is held by whoever opens, closes or changes sockets, and guards the
@@ -104,6 +105,7 @@ func NewBind(o *Options) *Bind {
 			}
 		}
 	}
+	b.paths.init(b)
 	return b
 }
 
@@ -123,15 +125,23 @@ func socketsPerFamily(n int) int {
 // Add returns the endpoint of the peer with that key, which it makes when there
 // is none.
 func (b *Bind) Add(key Key) *Endpoint {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.table[key]
-	if e == nil {
-		e = &Endpoint{bind: b, key: key, socket: b.placed}
-		b.placed++
-		b.table[key] = e
+	e, added := b.add(key)
+	if added {
+		b.paths.add(key)
 	}
 	return e
+}
+
+func (b *Bind) add(key Key) (_ *Endpoint, added bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.table[key]; e != nil {
+		return e, false
+	}
+	e := &Endpoint{bind: b, key: key, socket: b.placed}
+	b.placed++
+	b.table[key] = e
+	return e, true
 }
 
 // Lookup returns the endpoint of the peer with that key, or nil.
@@ -144,6 +154,7 @@ func (b *Bind) Lookup(key Key) *Endpoint {
 // Remove forgets the peer with that key. Packets that the device still sends to
 // its endpoint go where they went before.
 func (b *Bind) Remove(key Key) {
+	b.paths.remove(key)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.table[key]; e != nil {

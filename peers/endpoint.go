@@ -25,11 +25,17 @@ type Endpoint struct {
 	socket uint32 // which socket of a family sends to it, modulo their number
 
 	cur        atomic.Pointer[remote] // where packets go; nil: nowhere is known yet
-	gone       atomic.Bool            // removed from the Bind
-	unanswered atomic.Uint32          // initiations sent since the peer was last heard
-	sending    atomic.Int32           // calls that send to the peer now
+	also       atomic.Pointer[remote] // where they go as well while cur is in doubt
+	chosen     atomic.Bool            // cur was chosen among paths: what arrives does not move it
+	watched    atomic.Bool            // paths are told over which path the peer is heard
+	wanted     atomic.Bool            // paths were told that packets wait for one
+	initiation atomic.Pointer[heldInitiation]
+	gone       atomic.Bool   // removed from the Bind
+	unanswered atomic.Uint32 // initiations sent since the peer was last heard
+	sending    atomic.Int32  // calls that send to the peer now
 
 	tx       counters
+	again    atomic.Uint64 // packets sent a second time, over the other path
 	roams    atomic.Uint64
 	released atomic.Uint64 // sticky sources let go
 	sendErrs sendErrors
@@ -65,14 +71,16 @@ func (e *Endpoint) Source() netip.Addr {
 }
 
 // SetAddr says where the peer is, as its configuration does. It takes effect
-// with the next packet and releases the sticky source. An address that is in
-// use already changes nothing.
+// with the next packet and releases the sticky source, unless the peer is a
+// router whose path is chosen: then the address is one that it may be found at.
+// An address that is in use already changes nothing.
 func (e *Endpoint) SetAddr(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	if r := e.cur.Load(); r != nil && r.dst.Remote() == addr {
+	e.bind.paths.setConfigured(e.key, addr)
+	if r := e.cur.Load(); e.chosen.Load() || r != nil && !r.vni.IsSet() && r.dst.Remote() == addr {
 		return
 	}
-	e.cur.Store(newRemote(e.bind, addr, netip.Addr{}, 0))
+	e.cur.Store(newRemote(e.bind, addr, netip.Addr{}, 0, 0))
 }
 
 // heardFrom records that an authenticated packet came from r.
@@ -84,6 +92,9 @@ func (e *Endpoint) heardFrom(r *remote) {
 	if old == r {
 		return
 	}
+	if e.chosen.Load() && old != nil && old.path() != r.path() {
+		return
+	}
 	e.moveTo(old, r)
 }
 
@@ -93,9 +104,9 @@ func (e *Endpoint) moveTo(old, r *remote) {
 	if !e.cur.CompareAndSwap(old, r) {
 		return
 	}
-	if old == nil || old.dst.Remote() != r.dst.Remote() {
+	if old == nil || old.path() != r.path() {
 		e.roams.Add(1)
-		e.bind.log.Debug("peer address learned", "peer", e, "addr", r.dst.Remote())
+		e.bind.log.Debug("peer address learned", "peer", e, "addr", r.path())
 	}
 }
 
@@ -154,8 +165,14 @@ func (e *Endpoint) DstToBytes() []byte {
 	return nil
 }
 
-// DstIP returns the IP address of the peer; the zero Addr when none is known.
-func (e *Endpoint) DstIP() netip.Addr { return e.Addr().Addr() }
+// DstIP returns the IP address of the peer; the zero Addr when none is known, and
+// one made up for a pair on a relay.
+func (e *Endpoint) DstIP() netip.Addr {
+	if r := e.cur.Load(); r != nil {
+		return r.DstIP()
+	}
+	return netip.Addr{}
+}
 
 // SrcIP returns the sticky source, as [Endpoint.Source].
 func (e *Endpoint) SrcIP() netip.Addr { return e.Source() }

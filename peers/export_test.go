@@ -38,7 +38,7 @@ var NextAddr = nextAddr
 // InitiationFrom returns the endpoint object of an initiation that arrived at
 // local from addr with that sender index.
 func InitiationFrom(b *Bind, addr netip.AddrPort, local netip.Addr, sender uint32) initiation {
-	return initiation{newRemote(b, addr, local, 1), sender}
+	return initiation{newRemote(b, addr, local, 1, 0), sender}
 }
 
 // Answered tells b that a response with that receiver index came in.

@@ -30,6 +30,8 @@ type fakeNet struct {
 	sent   []datagram // all that was ever sent, in order
 	open   int        // sockets
 	most   int        // members that a group can have; 0: any number
+	// lost says which datagrams get lost; nil: none.
+	lost func(*datagram) bool
 }
 
 func newFakeNet() *fakeNet { return &fakeNet{groups: make(map[netip.AddrPort]*fakeGroup)} }
@@ -63,6 +65,9 @@ func (n *fakeNet) listenAt(host netip.Addr) func(string, netip.AddrPort, int, *b
 func (n *fakeNet) inject(d datagram) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.lost != nil && n.lost(&d) {
+		return
+	}
 	if g := n.groups[d.to]; g != nil {
 		select {
 		case g.receiverOf(d.from).in <- d:

@@ -107,21 +107,21 @@ func (s *fakeSocket) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func (s *fakeSocket) WriteBatch(bufs [][]byte, offset int, dst *batching.Destination, _ geneve.VNI) (int, error) {
+func (s *fakeSocket) WriteBatch(bufs [][]byte, offset int, dst *batching.Destination, vni geneve.VNI) (int, error) {
 	s.direct.Add(1)
-	return s.send(bufs, offset, dst)
+	return s.send(bufs, offset, dst, vni)
 }
 
-func (s *fakeSocket) Queue(bufs [][]byte, offset int, dst *batching.Destination, _ geneve.VNI) (int, error) {
+func (s *fakeSocket) Queue(bufs [][]byte, offset int, dst *batching.Destination, vni geneve.VNI) (int, error) {
 	s.queued.Add(1)
-	n, err := s.send(bufs, offset, dst)
+	n, err := s.send(bufs, offset, dst, vni)
 	if lost := s.lost.Load(); lost != nil && err == nil {
 		err = *lost
 	}
 	return n, err
 }
 
-func (s *fakeSocket) send(bufs [][]byte, offset int, dst *batching.Destination) (int, error) {
+func (s *fakeSocket) send(bufs [][]byte, offset int, dst *batching.Destination, vni geneve.VNI) (int, error) {
 	select {
 	case <-s.closed:
 		return 0, net.ErrClosed
@@ -137,6 +137,14 @@ func (s *fakeSocket) send(bufs [][]byte, offset int, dst *batching.Destination) 
 	}
 	n := s.group.net
 	for _, b := range bufs {
+		offset := offset
+		if vni.IsSet() {
+			offset -= geneve.HeaderLen
+			h := geneve.Header{VNI: vni, Protocol: geneve.ProtocolWireGuard}
+			if _, err := h.Put(b[offset:]); err != nil {
+				return 0, err
+			}
+		}
 		d := datagram{from: *s.group.source.Load(), to: dst.Remote(), data: slices.Clone(b[offset:]), by: s}
 		n.mu.Lock()
 		n.sent = append(n.sent, d)

@@ -45,6 +45,10 @@ const (
 	dropTooShort
 	dropUnknownType
 	dropBadLength
+	dropGeneve
+	dropVNI
+	dropDiscoTag
+	dropDiscoQueue
 	numDropReasons
 )
 
@@ -52,6 +56,10 @@ var dropReasonNames = [numDropReasons]string{
 	dropTooShort:    "too_short",
 	dropUnknownType: "unknown_type",
 	dropBadLength:   "bad_length",
+	dropGeneve:      "bad_geneve",       // options, version, reserved bits, unknown protocol
+	dropVNI:         "unknown_vni",      // no pair of ours on that relay
+	dropDiscoTag:    "disco_unknown",    // path discovery of nobody known, or not asked for
+	dropDiscoQueue:  "disco_queue_full", // more path discovery than there is time for
 }
 
 // classify says what b is, or why it is nothing that the device could use.

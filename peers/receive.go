@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/tailscale/wireguard-go/conn"
+
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/geneve"
+	"github.com/tunrouter/tunrouter/peers/path"
 )
 
 // Pauses after a failed read: the device ends a receive function for good on an
@@ -30,6 +33,7 @@ type receiver struct {
 	ended   <-chan struct{} // closed when the functions of its Open are to end
 	pkts    []batching.Packet
 	remotes *remotes
+	carried path.Path // of the pair that a frame was last received of in this batch
 }
 
 func newReceiver(b *Bind, s socket, ended <-chan struct{}) *receiver {
@@ -68,17 +72,31 @@ func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, er
 // order, counts the rest, and returns how many there are.
 func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.ReceivedPacket) int {
 	var dropped [numDropReasons]uint64
-	out := 0
+	out, taken := 0, 0
+	rx.carried = path.Path{}
 	for i := range pkts {
 		p := &pkts[i]
 		data := slab[p.Offset : p.Offset+p.Size]
 		msg, reason := classify(data)
+		vni := geneve.VNI(0)
+		if msg == messageInvalid && reason != dropTooShort {
+			if data, vni, reason = rx.unwrap(p, data, reason); data == nil {
+				if reason != dropNone {
+					dropped[reason]++
+				} else {
+					taken++
+				}
+				continue
+			}
+			p.Offset, p.Size = p.Offset+geneve.HeaderLen, len(data)
+			msg, reason = classify(data)
+		}
 		if reason != dropNone {
 			dropped[reason]++
 			continue
 		}
 		var ep conn.Endpoint
-		r := rx.remotes.find(p)
+		r := rx.remotes.find(p, vni)
 		switch msg {
 		case messageInitiation:
 			ep = initiation{r, binary.LittleEndian.Uint32(data[offsetSender:])}
@@ -94,7 +112,7 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 	if out > 0 {
 		rx.bind.rx.packets.Add(uint64(out))
 	}
-	if out < len(pkts) {
+	if out+taken < len(pkts) {
 		for reason, n := range dropped {
 			if n > 0 {
 				rx.bind.rx.dropped[reason].Add(n)

@@ -4,16 +4,21 @@
 package peers
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/conn"
+
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/geneve"
+	"github.com/tunrouter/tunrouter/peers/path"
 )
 
-// A remote is an address that datagrams come from or go to, together with the
-// local address that they were sent to. It is immutable but for a cache, and
-// shared by all that refer to it.
+// A remote is a path that datagrams come from or go to, together with the local
+// address that they were sent to: an address, or a pair on the relay at that
+// address. It is immutable but for a cache and a mark, and shared by all that
+// refer to it.
 //
 // The device sees it as the endpoint of what it receives: it asks for the
 // address (cookies, rate limit) and calls FromPeer once it knows which peer the
@@ -21,9 +26,11 @@ import (
 type remote struct {
 	bind *Bind
 	dst  *batching.Destination
-	text []byte // DstToBytes: stable, because cookies are made from it
+	vni  geneve.VNI // of the pair on a relay; none: direct
+	text []byte     // DstToBytes: stable, because cookies are made from it
 
-	last atomic.Pointer[Endpoint] // the peer last heard through this remote
+	last  atomic.Pointer[Endpoint] // the peer last heard through this remote
+	heard atomic.Uint32            // the beat of the Bind in which that was
 }
 
 var (
@@ -31,24 +38,31 @@ var (
 	_ conn.PeerAwareEndpoint = (*remote)(nil)
 )
 
-func newRemote(b *Bind, addr netip.AddrPort, local netip.Addr, ifIndex uint32) *remote {
+func newRemote(b *Bind, addr netip.AddrPort, local netip.Addr, ifIndex uint32, vni geneve.VNI) *remote {
 	text, _ := addr.MarshalBinary() // never fails
-	return &remote{bind: b, dst: batching.NewDestination(addr, local, ifIndex), text: text}
+	if vni.IsSet() {
+		text = binary.BigEndian.AppendUint32(text, vni.Value())
+	}
+	return &remote{bind: b, dst: batching.NewDestination(addr, local, ifIndex), vni: vni, text: text}
 }
 
 // withoutLocal returns the same remote without a sticky source.
 func (r *remote) withoutLocal() *remote {
-	return newRemote(r.bind, r.dst.Remote(), netip.Addr{}, 0)
+	return newRemote(r.bind, r.dst.Remote(), netip.Addr{}, 0, r.vni)
 }
+
+// path returns the path that the remote is an end of.
+func (r *remote) path() path.Path { return path.Path{Addr: r.dst.Remote(), VNI: r.vni} }
 
 // same reports whether both stand for the same addresses.
 func (r *remote) same(o *remote) bool {
-	return r.dst.Remote() == o.dst.Remote() && r.dst.Local() == o.dst.Local() && r.dst.IfIndex() == o.dst.IfIndex()
+	return r.dst.Remote() == o.dst.Remote() && r.vni == o.vni &&
+		r.dst.Local() == o.dst.Local() && r.dst.IfIndex() == o.dst.IfIndex()
 }
 
 // FromPeer tells that an authenticated packet of the peer with that key came
-// from this remote. It is called for every packet, so the common case is two
-// loads and a comparison.
+// from this remote. It is called for every packet, so the common case is a few
+// loads and comparisons.
 func (r *remote) FromPeer(key Key) {
 	e := r.last.Load()
 	if e == nil || e.key != key || e.gone.Load() {
@@ -56,6 +70,9 @@ func (r *remote) FromPeer(key Key) {
 			return
 		}
 		r.last.Store(e)
+	}
+	if beat := r.bind.paths.beat.Load(); r.heard.Load() != beat {
+		r.bind.paths.noteHeard(e, r, beat)
 	}
 	e.heardFrom(r)
 }
@@ -70,10 +87,26 @@ func (r *remote) SrcToString() string {
 	}
 	return ""
 }
-func (r *remote) DstToString() string { return r.dst.Remote().String() }
+func (r *remote) DstToString() string { return r.path().String() }
 func (r *remote) DstToBytes() []byte  { return r.text }
-func (r *remote) DstIP() netip.Addr   { return r.dst.Remote().Addr() }
 func (r *remote) SrcIP() netip.Addr   { return r.dst.Local() }
+
+// DstIP returns the address that the device limits handshakes by. The pairs on a
+// relay have different ones, made up of address and VNI: otherwise one of them
+// would use up what all may.
+func (r *remote) DstIP() netip.Addr {
+	a := r.dst.Remote().Addr()
+	if !r.vni.IsSet() {
+		return a
+	}
+	// Of a prefix that is only for documentation (RFC 9637), not that of a host.
+	b := [16]byte{0: 0x3f, 1: 0xff, 2: 0x0f}
+	for i, c := range a.AsSlice() {
+		b[4+i%8] ^= c
+	}
+	binary.BigEndian.PutUint32(b[12:], r.vni.Value())
+	return netip.AddrFrom16(b)
+}
 
 // An initiation is the endpoint of one received handshake initiation: its
 // remote, and the sender index that the response will name.

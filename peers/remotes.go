@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/geneve"
 )
 
 // maxRemotes bounds the table of a receive function. Peers that are heard
@@ -18,6 +19,7 @@ type remoteKey struct {
 	remote  netip.AddrPort
 	local   netip.Addr
 	ifIndex uint32
+	vni     geneve.VNI
 }
 
 // remotes finds the [remote] for a received datagram. It belongs to the
@@ -33,8 +35,8 @@ func newRemotes(b *Bind) *remotes {
 	return &remotes{bind: b, table: make(map[remoteKey]*remote)}
 }
 
-func (t *remotes) find(p *batching.Packet) *remote {
-	key := remoteKey{p.Remote, p.Local, p.IfIndex}
+func (t *remotes) find(p *batching.Packet, vni geneve.VNI) *remote {
+	key := remoteKey{p.Remote, p.Local, p.IfIndex, vni}
 	if t.last != nil && t.lastKey == key {
 		return t.last
 	}
@@ -46,7 +48,7 @@ func (t *remotes) find(p *batching.Packet) *remote {
 				break
 			}
 		}
-		r = newRemote(t.bind, key.remote, key.local, key.ifIndex)
+		r = newRemote(t.bind, key.remote, key.local, key.ifIndex, key.vni)
 		t.table[key] = r
 	}
 	t.lastKey, t.last = key, r

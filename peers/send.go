@@ -25,12 +25,17 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint, offset int) error {
 		if len(bufs) == 1 {
 			switch msg, _ := classify(bufs[0][offset:]); msg {
 			case messageInitiation:
+				ep.hold(bufs[0], offset)
 				b.initiationSent(ep, binary.LittleEndian.Uint32(bufs[0][offset+offsetSender:]))
+				b.paths.want(ep)
 			case messageResponse:
 				return b.sendResponse(bufs, ep, offset)
 			}
 		}
 		b.sendTo(bufs, ep, ep.cur.Load(), offset)
+		if also := ep.also.Load(); also != nil {
+			b.sendAgain(bufs, ep, also, offset)
+		}
 	case initiation:
 		b.reply(bufs, ep.remote, offset)
 	case *remote:
@@ -50,7 +55,10 @@ func (b *Bind) sendResponse(bufs [][]byte, e *Endpoint, offset int) error {
 		b.sendTo(bufs, e, e.cur.Load(), offset)
 	case 1:
 		e.heardFrom(from[0])
-		b.sendTo(bufs, e, e.cur.Load(), offset)
+		if cur := e.cur.Load(); e.chosen.Load() && cur.path() != from[0].path() {
+			b.paths.lend(e, from[0])
+		}
+		b.sendTo(bufs, e, from[0], offset)
 	default:
 		// One of them is genuine, and it is not known which: answer all, move
 		// to none. The peer's first transport packet decides.
@@ -64,6 +72,9 @@ func (b *Bind) sendResponse(bufs [][]byte, e *Endpoint, offset int) error {
 // sendTo sends to r on behalf of e and counts the result. When the kernel
 // refuses the sticky source, it is released and the rest sent without it.
 func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
+	if e.watched.Load() && !e.chosen.Load() {
+		b.paths.want(e)
+	}
 	if r == nil {
 		e.sendErrs.noAddress.Add(uint64(len(bufs)))
 		return
@@ -88,19 +99,27 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		// About packets held back by earlier calls: the socket counts them, and
 		// it says nothing about these.
 		if e.sendErrs.lostLate(err) {
-			b.log.Warn("packets held back for peer were lost", "peer", e, "addr", r.dst.Remote(), "err", err)
+			b.log.Warn("packets held back for peer were lost", "peer", e, "addr", r.path(), "err", err)
 		}
 	case err == nil:
 		if e.sendErrs.cause.Load() != 0 && e.sendErrs.cause.Swap(0) != 0 {
-			b.log.Info("sending to peer works again", "peer", e, "addr", r.dst.Remote())
+			b.log.Info("sending to peer works again", "peer", e, "addr", r.path())
 		}
 	case errors.Is(err, net.ErrClosed):
 		e.sendErrs.closed.Add(uint64(len(bufs) - n))
 	default:
 		if e.sendErrs.failed(len(bufs)-n, err) {
-			b.log.Warn("sending to peer fails", "peer", e, "addr", r.dst.Remote(), "err", err)
+			b.log.Warn("sending to peer fails", "peer", e, "addr", r.path(), "err", err)
 		}
 	}
+}
+
+// sendAgain sends over a second path what was sent over the first, which is in
+// doubt. The receiver drops what it has already (WireGuard's window). What does not
+// leave is not lost, and not counted.
+func (b *Bind) sendAgain(bufs [][]byte, e *Endpoint, r *remote, offset int) {
+	n, _ := b.write(bufs, e, r, offset)
+	e.again.Add(uint64(n))
 }
 
 // reply sends a cookie reply to where the initiation came from. It is answered
@@ -109,7 +128,7 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 func (b *Bind) reply(bufs [][]byte, r *remote, offset int) {
 	if s := b.socks.Load(); s != nil {
 		if members := s.to(r.dst.Remote().Addr()); len(members) > 0 {
-			_, _ = members[0].WriteBatch(bufs, offset, r.dst, 0)
+			_, _ = members[0].WriteBatch(bufs, offset, r.dst, r.vni)
 		}
 	}
 }
@@ -129,7 +148,7 @@ func (b *Bind) write(bufs [][]byte, e *Endpoint, r *remote, offset int) (n int, 
 		if len(members) == 0 {
 			return n, syscall.EAFNOSUPPORT
 		}
-		m, err := members[e.socket%uint32(len(members))].Queue(bufs[n:], offset, r.dst, 0)
+		m, err := members[e.socket%uint32(len(members))].Queue(bufs[n:], offset, r.dst, r.vni)
 		n += m
 		if err == nil || !errors.Is(err, net.ErrClosed) || n == len(bufs) {
 			return n, err

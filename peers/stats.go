@@ -80,7 +80,8 @@ type Stats struct {
 	// RxPackets counts WireGuard messages handed to the device.
 	RxPackets uint64
 	// RxDropped counts datagrams that went no further, by reason: too_short,
-	// unknown_type, bad_length.
+	// unknown_type, bad_length, bad_geneve, unknown_vni, disco_unknown,
+	// disco_queue_full.
 	RxDropped map[string]uint64
 	// RxErrors counts failed reads of a socket.
 	RxErrors uint64

@@ -99,6 +99,7 @@ func describeConfig(b *strings.Builder, cfg *config.Config, path string) {
 	if n := len(cfg.Filter.Rules); n > 0 {
 		line("filter", "%d rules; what none of them allows is dropped", n)
 	}
+	describeRelays(line, cfg)
 	line("peers", "%d", len(cfg.Peers))
 	for i := range cfg.Peers {
 		describePeer(b, &cfg.Peers[i])

@@ -22,6 +22,10 @@ func forCommand(cfg *config.Config, log *slog.Logger) {
 		log.Warn("proxies and forwards of the file are left out: the command's own connections go through the tunnel")
 		cfg.Proxy = config.Proxy{}
 	}
+	if cfg.RelayServer != nil {
+		log.Warn("the relay of the file is left out: it is not for the time of a command")
+		cfg.RelayServer = nil
+	}
 	cfg.Router.Mode = config.ModeTUN
 }
 

@@ -32,8 +32,21 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "freeport": freePort},
 	})
+}
+
+// freePort sets a variable to a UDP port that nobody uses now.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: freeport VARIABLE")
+	}
+	c, err := net.ListenPacket("udp", ":0")
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(c.LocalAddr().String())
+	ts.Check(err)
+	ts.Check(c.Close())
+	ts.Setenv(args[0], port)
 }
 
 // await waits until a control socket accepts connections; with "!" until there

@@ -19,8 +19,8 @@ import (
 
 // A statusOptions has the flags of "router status".
 type statusOptions struct {
-	json, keys bool
-	dir        string
+	json, keys, paths bool
+	dir               string
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -29,13 +29,15 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show running routers",
 		Long: `Show a running router, or all of them: their UDP sockets, and addresses, handshakes
-and traffic of their peers, the most recently heard first. Other userspace
-WireGuard programs are shown too.
+and traffic of their peers, the most recently heard first, and for peers that are
+routers the path in use: direct, or over a relay. Other userspace WireGuard
+programs are shown too.
 
 NAME is the interface, or the path of a control socket. The form of --json is
-that of the wg-json script of wireguard-tools, and the sockets; what is zero or
-unknown is left out.`,
+that of the wg-json script of wireguard-tools, with sockets, paths and more; what
+is zero or unknown is left out.`,
 		Example: `  router status
+  router status wg0 --paths
   router status wg0 --json | jq '.wg0.peers | keys'`,
 		Args:              argCount(0, 1, "at most one NAME"),
 		RunE:              func(_ *cobra.Command, args []string) error { return a.status(args, o) },
@@ -43,6 +45,7 @@ unknown is left out.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.paths, "paths", false, "print all paths to each peer, the one in use with a *")
 	f.BoolVar(&o.keys, "show-keys", false, "print private and preshared keys too")
 	socketDirFlag(cmd, &o.dir)
 	return cmd
@@ -79,7 +82,7 @@ func (a *app) print(devices map[string]*uapi.Device, o *statusOptions) error {
 		return writeJSON(a.out, devices, o.keys)
 	}
 	var b strings.Builder
-	writeText(&b, devices, o.keys, time.Now())
+	writeText(&b, devices, o, time.Now())
 	_, err := io.WriteString(a.out, b.String())
 	return err
 }

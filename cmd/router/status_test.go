@@ -143,7 +143,7 @@ func TestStatusText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeText(&b, map[string]*uapi.Device{"wg0": asked}, false, d.Peers[1].LastHandshake.Add(90*time.Minute))
+	writeText(&b, map[string]*uapi.Device{"wg0": asked}, new(statusOptions), d.Peers[1].LastHandshake.Add(90*time.Minute))
 	if diff := cmp.Diff(statusText, b.String()); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}

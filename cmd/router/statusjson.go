@@ -39,6 +39,7 @@ type jsonPeer struct {
 	TransferTx          uint64         `json:"transferTx,omitempty"`
 	PersistentKeepalive uint16         `json:"persistentKeepalive,omitempty"` // seconds
 	AllowedIPs          []netip.Prefix `json:"allowedIps"`
+	Paths               *jsonPaths     `json:"paths,omitempty"` // of a router
 }
 
 // writeJSON prints devices by name.
@@ -71,6 +72,7 @@ func jsonOf(p *uapi.Peer, keys bool) jsonPeer {
 	jp := jsonPeer{
 		TransferRx: p.RxBytes, TransferTx: p.TxBytes, PersistentKeepalive: p.PersistentKeepalive,
 		AllowedIPs: append([]netip.Prefix{}, p.AllowedIPs...), // [] rather than null
+		Paths:      jsonPathsOf(p),
 	}
 	if keys {
 		jp.PresharedKey = keyText(p.PresharedKey)

@@ -17,7 +17,7 @@ import (
 )
 
 // writeText prints devices in the form of "wg show", with what wg does not know.
-func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, now time.Time) {
+func writeText(b *strings.Builder, devices map[string]*uapi.Device, o *statusOptions, now time.Time) {
 	for i, name := range slices.Sorted(maps.Keys(devices)) {
 		if i > 0 {
 			b.WriteByte('\n')
@@ -26,7 +26,7 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 		fmt.Fprintf(b, "interface: %s\n", name)
 		if public := publicKey(d); public != "" {
 			fmt.Fprintf(b, "  public key: %s\n", public)
-			fmt.Fprintf(b, "  private key: %s\n", hidden(d.PrivateKey, keys))
+			fmt.Fprintf(b, "  private key: %s\n", hidden(d.PrivateKey, o.keys))
 		}
 		if d.ListenPort != 0 {
 			fmt.Fprintf(b, "  listening port: %d\n", d.ListenPort)
@@ -50,7 +50,11 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, keys bool, n
 			writeService(b, &s)
 		}
 		for i := range d.Peers {
-			writePeer(b, &d.Peers[i], keys, now)
+			writePeer(b, &d.Peers[i], o.keys, now)
+			writePath(b, &d.Peers[i], now)
+			if o.paths {
+				writePaths(b, &d.Peers[i], now)
+			}
 		}
 	}
 }

@@ -1,0 +1,182 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package peers
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/tunrouter/tunrouter/peers/path"
+)
+
+// RunPaths finds and chooses paths until ctx ends. It returns nil.
+func (b *Bind) RunPaths(ctx context.Context) error {
+	p := &b.paths
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	due := time.Now()
+	for {
+		event := true
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-p.frames:
+			p.mu.Lock()
+			p.receiveLocked(f)
+			p.mu.Unlock()
+		case h := <-p.heard:
+			p.mu.Lock()
+			if a := p.agent.Load(); a != nil && !h.peer.gone.Load() {
+				a.Heard(time.Now(), h.peer.key, h.from.path())
+			}
+			p.mu.Unlock()
+		case e := <-p.wanted:
+			p.mu.Lock()
+			p.asked = append(p.asked, e)
+			if a := p.agent.Load(); a != nil && !e.gone.Load() {
+				a.Wanted(time.Now(), e.key)
+			}
+			p.mu.Unlock()
+		case <-p.kick:
+		case <-timer.C:
+			event = false
+		}
+		now := time.Now()
+		if event {
+			if soon := now.Add(maxBeat); soon.Before(due) {
+				due = soon
+				timer.Reset(maxBeat)
+			}
+			continue
+		}
+		next := p.tick(now)
+		due = now.Add(next)
+		timer.Reset(next)
+	}
+}
+
+// tick lets the agent do what is due and returns when there is more.
+func (p *paths) tick(now time.Time) time.Duration {
+	// First, so that what arrives from now on is told.
+	if p.beat.Add(1) == 0 {
+		p.beat.Add(1)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, e := range p.asked {
+		e.wanted.Store(false)
+		p.asked[i] = nil
+	}
+	p.asked = p.asked[:0]
+	p.takeBack(now)
+	a := p.agent.Load()
+	if a == nil {
+		return time.Minute
+	}
+	if port := p.bind.Port(); port != p.port {
+		p.port = port
+		var addrs []netip.AddrPort
+		for _, ip := range p.local {
+			if port != 0 {
+				addrs = append(addrs, netip.AddrPortFrom(ip, port))
+			}
+		}
+		a.SetLocal(now, addrs)
+	}
+	return max(a.Tick(now), time.Millisecond)
+}
+
+// receiveLocked brings a frame to the agent.
+func (p *paths) receiveLocked(f frame) {
+	a := p.agent.Load()
+	if a == nil {
+		return
+	}
+	at := f.from.path()
+	// Answers leave from the address that was asked.
+	p.remember(at, f.from)
+	a.Receive(time.Now(), at, f.control, f.data)
+}
+
+// arrived notes a message of path discovery, which it copies. It belongs to the
+// receive functions, and never waits.
+func (p *paths) arrived(from *remote, control bool, data []byte) dropReason {
+	if len(p.frames) == cap(p.frames) {
+		return dropDiscoQueue
+	}
+	select {
+	case p.frames <- frame{from: from, control: control, data: bytes.Clone(data)}:
+		return dropNone
+	default:
+		return dropDiscoQueue
+	}
+}
+
+// noteHeard says that e was heard from r, for the first time in this beat.
+func (p *paths) noteHeard(e *Endpoint, r *remote, beat uint32) {
+	r.heard.Store(beat)
+	if !e.watched.Load() {
+		return
+	}
+	select {
+	case p.heard <- heard{e, r}:
+	default:
+		r.heard.Store(beat - 1) // the next packet says it
+	}
+}
+
+// want says that packets for e wait for a path, once in a beat.
+func (p *paths) want(e *Endpoint) {
+	if e.wanted.Load() || p.agent.Load() == nil || e.wanted.Swap(true) {
+		return
+	}
+	select {
+	case p.wanted <- e:
+	default:
+		e.wanted.Store(false)
+	}
+}
+
+// maxKnown bounds the remotes that are kept for paths.
+const maxKnown = 1 << 14
+
+func (p *paths) remember(at path.Path, r *remote) {
+	if _, ok := p.known[at]; !ok && len(p.known) >= maxKnown {
+		for k := range p.known { // map order is random enough here
+			delete(p.known, k)
+			break
+		}
+	}
+	p.known[at] = r
+}
+
+// lendFor is how long a path is used as well because a handshake came over it: time
+// enough to find out whether the one in use still works.
+const lendFor = 3 * time.Second
+
+// lend makes everything for e go over r as well: the peer has begun a handshake from
+// there, although another path was chosen. It has started again, or moved, and the
+// path in use may lead nowhere; or it has chosen another one in its direction.
+func (p *paths) lend(e *Endpoint, r *remote) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.lent[e]; !ok && e.also.Load() != nil {
+		return // there is doubt already
+	}
+	p.lent[e] = time.Now().Add(lendFor)
+	e.also.Store(r)
+	p.wake()
+}
+
+// takeBack ends what was lent, unless the agent has decided something meanwhile.
+func (p *paths) takeBack(now time.Time) {
+	for e, until := range p.lent {
+		if now.After(until) {
+			e.also.Store(nil)
+			delete(p.lent, e)
+		}
+	}
+}

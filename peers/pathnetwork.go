@@ -1,0 +1,134 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package peers
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"github.com/tunrouter/tunrouter/geneve"
+	"github.com/tunrouter/tunrouter/peers/path"
+)
+
+// pathNetwork is what the agent sees of a Bind. Its methods are called with the
+// mutex of paths held.
+type pathNetwork paths
+
+var _ path.Network = (*pathNetwork)(nil)
+
+// SendFrame implements [path.Network].
+func (n *pathNetwork) SendFrame(to path.Path, control bool, frame []byte) {
+	if n.inside != nil && n.inside(to.Addr.Addr()) {
+		n.refused++
+		return
+	}
+	s := n.bind.socks.Load()
+	if s == nil {
+		return
+	}
+	members := s.to(to.Addr.Addr())
+	if len(members) == 0 {
+		return
+	}
+	n.out = n.out[:0]
+	if to.VNI.IsSet() {
+		n.out = append(n.out, make([]byte, geneve.HeaderLen)...)
+		h := geneve.Header{VNI: to.VNI, Protocol: geneve.ProtocolDisco, Control: control}
+		h.Put(n.out) // neither too short nor without a VNI
+	}
+	n.out = append(n.out, frame...)
+	r := n.remoteOf(to)
+	bufs := [1][]byte{n.out}
+	if _, err := members[0].WriteBatch(bufs[:], 0, r.dst, 0); err != nil && r.dst.Local().IsValid() && sourceRefused(err) {
+		r = r.withoutLocal()
+		(*paths)(n).remember(to, r)
+		_, _ = members[0].WriteBatch(bufs[:], 0, r.dst, 0) // the socket counts what did not leave
+	}
+}
+
+// remoteOf returns the remote at the other end of a path.
+func (n *pathNetwork) remoteOf(at path.Path) *remote {
+	if r := n.known[at]; r != nil {
+		return r
+	}
+	r := newRemote(n.bind, at.Addr, netip.Addr{}, 0, at.VNI)
+	(*paths)(n).remember(at, r)
+	return r
+}
+
+// Use implements [path.Network].
+func (n *pathNetwork) Use(peer Key, c path.Choice) {
+	e := n.bind.Lookup(peer)
+	if e == nil {
+		return
+	}
+	if c.Primary == (path.Path{}) {
+		e.also.Store(nil)
+		e.chosen.Store(false)
+		// A pair on a relay ends when it is not used; the peer is not there for ever.
+		if r, addr := e.cur.Load(), n.configured[peer]; r != nil && r.vni.IsSet() && addr.IsValid() {
+			e.cur.CompareAndSwap(r, newRemote(n.bind, addr, netip.Addr{}, 0, 0))
+		}
+		return
+	}
+	e.chosen.Store(true)
+	delete(n.lent, e)
+	if old := e.cur.Load(); old == nil || old.path() != c.Primary {
+		e.cur.Store(n.remoteOf(c.Primary))
+		e.roams.Add(1)
+	}
+	if c.Also == (path.Path{}) {
+		e.also.Store(nil)
+	} else {
+		e.also.Store(n.remoteOf(c.Also))
+	}
+}
+
+// Watch implements [path.Network].
+func (n *pathNetwork) Watch(peer Key, on bool) {
+	if e := n.bind.Lookup(peer); e != nil {
+		e.watched.Store(on)
+	}
+}
+
+// Traffic implements [path.Network].
+func (n *pathNetwork) Traffic(peer Key) path.Traffic {
+	e := n.bind.Lookup(peer)
+	if e == nil {
+		return path.Traffic{}
+	}
+	t := path.Traffic{Sent: e.tx.packets.Load() + e.sendErrs.noAddress.Load() + e.sendErrs.refused.Load()}
+	if r := e.cur.Load(); r != nil {
+		t.Current = r.path()
+	}
+	return t
+}
+
+// resendFor is how long an initiation is worth sending again: the device makes
+// a new one after 5 s (WireGuard whitepaper, REKEY_TIMEOUT).
+const resendFor = 5 * time.Second
+
+// A heldInitiation is a copy of the last handshake initiation to a peer.
+type heldInitiation struct {
+	at  time.Time
+	msg []byte // behind the headroom
+}
+
+// hold keeps the initiation in buf, which begins at offset.
+func (e *Endpoint) hold(buf []byte, offset int) {
+	e.initiation.Store(&heldInitiation{time.Now(), append(make([]byte, geneve.HeaderLen), buf[offset:]...)})
+}
+
+// Resend implements [path.Network].
+func (n *pathNetwork) Resend(peer Key) {
+	e := n.bind.Lookup(peer)
+	if e == nil || e.unanswered.Load() == 0 {
+		return
+	}
+	if h := e.initiation.Load(); h != nil && time.Since(h.at) < resendFor {
+		bufs := [1][]byte{bytes.Clone(h.msg)}
+		n.bind.sendTo(bufs[:], e, e.cur.Load(), geneve.HeaderLen)
+	}
+}
