@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 	if err != nil || names(o.works) != "udp300x1 udp300x16" || o.runs != 1 || o.duration != time.Second || o.svg != "x" || !slices.Equal(o.impls, lab.ProgramNames()) {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4+3+6 || o.json != "" {
+	if o, err = parse(nil, io.Discard); err != nil || len(o.works) != 3+8+1+4+3+6+5 || o.json != "" {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	for _, test := range []struct {
@@ -59,7 +59,7 @@ func TestParse(t *testing.T) {
 		{"-impl", "nobody"}, {"-impl", "fork,fork"}, {"-impl", "fork=/x"}, {"-impl", "x="}, {"-impl", "=/x"},
 		{"-only", "beauty"}, {"-only", ""}, {"-runs", "0"}, {"-seconds", "26"}, {"-seconds", "0"}, {"stray"},
 		{"-impl", "x=router:Queues"}, {"-impl", "x=router:Queues=1;"}, {"-impl", "kernel=/x"}, {"-impl", "queues3"},
-		{"-size", "7"}, {"-size", "1473"}, {"-hubrate", "99"}, {"-udprate", "0"},
+		{"-size", "7"}, {"-size", "1473"}, {"-hubrate", "99"}, {"-udprate", "0"}, {"-sessions", "0"}, {"-sessions", "10001"}, {"-impl", "direct=/x"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%q is accepted", args)
@@ -129,6 +129,10 @@ func TestUnfit(t *testing.T) {
 		{"forward1", lab.Implementation{Name: lab.PlainName}, nil},
 		{"forward1", lab.Implementation{Name: lab.ForkName}, errNoForwards},
 		{"exec1", lab.Implementation{Name: lab.PlainName}, errNoExec},
+		{"relayfwd", lab.Implementation{Name: lab.NebulaName, Nebula: new(lab.Nebula)}, nil},
+		{"relayfwd", lab.Implementation{Name: lab.ForkName}, errNoRelay},
+		{"relayraw", lab.Implementation{Name: lab.NebulaName, Nebula: new(lab.Nebula)}, errNotWireGuard},
+		{"relaytcp", lab.Implementation{Name: directName}, nil},
 		{"exec1", lab.Implementation{Name: lab.RouterName}, nil},
 	} {
 		if got := find(test.work).unfit(test.im); got != test.want {

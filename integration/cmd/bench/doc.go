@@ -9,6 +9,7 @@
 //	go run ./cmd/bench -impl old=/tmp/router,router -only udp200x16 -v
 //	go run ./cmd/bench -only hubpair -runs 5
 //	go run ./cmd/bench -only netstack -runs 5
+//	go run ./cmd/bench -only relay -runs 5
 //	go run ./cmd/bench -impl queues1,queues2,queues4 -only tcp32,udp200x16
 //	go run ./cmd/bench -quick               # each once, shortly: to see that it works
 //
@@ -27,13 +28,14 @@
 //
 // In netstack, and there alone, two more have a name: plain, see cmd/plainforward,
 // which models other programs of that kind, and tun, the router with an interface.
+// In relaytcp there are relayed and direct, which are the router.
 //
 // The runs are interleaved: one of each program, then the next of each, so that
 // a slow phase of the machine falls on all. Every run gets fresh processes and
 // namespaces. For each work there is a table with the median of the runs, the
 // least, the most, and the ratio of the median to that of the fork, in hubpair of
-// kernel, in netstack of plain; -json writes
-// every value, -svg a chart of the main ones. A run that fails becomes a row
+// kernel, in netstack of plain, in relaytcp of direct, in relayfwd of nebula; -json
+// writes every value, -svg a chart of the main ones. A run that fails becomes a row
 // with the reason, and the rest goes on; the exit code is then 1. An interrupt
 // prints what there is so far, and ends with code 130.
 //
@@ -71,6 +73,21 @@
 //	         churn: connections with a byte each way, side by side as fast as
 //	         they go, and then 1000 a second for 12 times -seconds.
 //	         idle: what each of -idle connections takes that do nothing
+//	relay    Two hosts and a third between them, which routes and has a relay.
+//	         Unless said otherwise CPU time and memory are the relay's.
+//	         relaytcp: as tcp1, where only the relay reaches both ends, and
+//	         direct, where the same programs reach each other.
+//	         relayfwd: as udp, with packets of 1,400 bytes inside of the tunnel
+//	         over the relay of the program.
+//	         relayraw: the router's relay alone, between two sockets that send
+//	         and receive superpackets of frames such as relayfwd has;
+//	         relayraw1: each frame by itself.
+//	         relaysessions: memory with -sessions pairs of clients, each of which
+//	         is in one, and ten minutes later, when they have ended (not with
+//	         -quick).
+//	         Beside the figures of udp there is how many packets the relay
+//	         forwards in a second of its own CPU time, at -udprate, at
+//	         40,000 packets/s and at the highest rate
 //
 // The sender of udp and hub sends a burst every 0.5 ms without segmentation
 // offload, its flows or peers in turn, packet by packet. The peers of hub are the
@@ -102,5 +119,5 @@
 // it measures, and goes first. With few processors the highest rate is that of
 // all together; ratios say more than values, and other load falls on both.
 //
-// It needs root, the go tool, ip, ping, ss and iperf3.
+// It needs root, the go tool, ip, ping, ss, nft and iperf3.
 package main

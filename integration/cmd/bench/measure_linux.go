@@ -35,12 +35,13 @@ var (
 	errNotWireGuard = errors.New("not measured: the peers of this work speak WireGuard")
 	errNoForwards   = errors.New("not measured: it has no forwards of its own")
 	errNoInterface  = errors.New("not measured: it makes no interface")
+	errNoRelay      = errors.New("not measured: it has no relay")
 	errNoExec       = errors.New("not measured: it runs no programs inside of its tunnel")
 )
 
 // leftOut reports whether the error of a result is that it was not measured.
 func leftOut(r result) bool {
-	for _, err := range []error{errNotWireGuard, errNoForwards, errNoInterface, errNoExec} {
+	for _, err := range []error{errNotWireGuard, errNoForwards, errNoInterface, errNoExec, errNoRelay} {
 		if r.Error == err.Error() {
 			return true
 		}
@@ -56,6 +57,8 @@ func (w work) unfit(im lab.Implementation) error {
 		return errNotWireGuard
 	case w.group == groupNetstack && (im.Nebula != nil || slices.Contains(lab.Names(), im.Name) && im.Name != lab.RouterName):
 		return errNoForwards
+	case w.group == groupRelay && slices.Contains(lab.Names(), im.Name) && im.Name != lab.RouterName:
+		return errNoRelay
 	case w.group != groupNetstack && without:
 		return errNoInterface
 	case w.inside && without:

@@ -24,6 +24,8 @@ type options struct {
 	duration, trial  time.Duration
 	udpRate, hubRate int // packets a second
 	idle             int // connections
+	sessions         int // of a relay
+	quick            bool
 	json, svg        string
 	verbose          bool
 
@@ -37,12 +39,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	impl := fs.String("impl", strings.Join(lab.ProgramNames(), ","), "programs to measure; NAME=PATH is a program that exists and has the command line of the router, NAME=PATH:KEY=VALUE;KEY=VALUE has lines of [Router] too, PATH router is the one that is built")
 	only := fs.String("only", strings.Join(groups, ","), "works to measure: groups, or names such as tcp4, udp200x16, hub64, hub64-host")
 	seconds := fs.Int("seconds", 5, "length of a tcp or latency run and of sending at a fixed rate, at most 25")
-	quick := fs.Bool("quick", false, "one run of one second unless said otherwise, with trials of 0.2 s: to see that it works")
+	fs.BoolVar(&o.quick, "quick", false, "one run of one second unless said otherwise, with trials of 0.2 s: to see that it works")
 	size := fs.Int("size", 0, "bytes of payload of a udp packet; 0: "+fmt.Sprint(udpSizes))
 	fs.IntVar(&o.runs, "runs", 5, "runs of each program")
 	fs.IntVar(&o.udpRate, "udprate", 10_000, "packets/s at which the CPU time of udp is taken; the slowest program must carry it")
 	fs.IntVar(&o.hubRate, "hubrate", 20_000, "packets/s at which the CPU time of hub is taken; the slowest program must carry it")
 	fs.IntVar(&o.idle, "idle", 10_000, "connections of idle, at most 25,000")
+	fs.IntVar(&o.sessions, "sessions", 10_000, "sessions of relaysessions, at most 10,000")
 	fs.StringVar(&o.json, "json", "", "write every result as JSON to this `file`; - or none: to standard output, instead of the table")
 	fs.StringVar(&o.svg, "svg", "", "draw the chart to this `file`")
 	fs.BoolVar(&o.verbose, "v", false, "print every trial to standard error")
@@ -52,7 +55,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.duration, o.trial = time.Duration(*seconds)*time.Second, time.Second
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	if *quick {
+	if o.quick {
 		if !given["runs"] {
 			o.runs = 1
 		}
@@ -61,6 +64,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		if !given["idle"] {
 			o.idle = 1000
+		}
+		if !given["sessions"] {
+			o.sessions = 1000
 		}
 		o.trial = 200 * time.Millisecond
 	}
@@ -87,6 +93,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.idle < 1 || o.idle > 25_000 {
 		return o, fmt.Errorf("want 1 to 25,000 idle connections")
+	}
+	if o.sessions < 1 || o.sessions > 10_000 {
+		return o, fmt.Errorf("want 1 to 10,000 sessions")
 	}
 	return o, nil
 }

@@ -57,7 +57,7 @@ func variants() (names []string, sections map[string]string) {
 func (o *options) parseImpl(item string) error {
 	name, path, given := strings.Cut(item, "=")
 	known, _ := variants()
-	known = slices.Concat(lab.ProgramNames(), []string{tunName, lab.PlainName}, known)
+	known = slices.Concat(lab.ProgramNames(), []string{tunName, lab.PlainName, relayedName, directName}, known)
 	switch {
 	case given && (path == "" || name == "" || slices.Contains(known, name)):
 		return fmt.Errorf("%q: want a path, and a name that is none of %s", item, strings.Join(known, ", "))
@@ -95,7 +95,7 @@ func (o options) implementation(s *scope, p *progress, name string) lab.Implemen
 	}
 	p.start("building " + name)
 	switch {
-	case im.Sections != "" || name == tunName:
+	case im.Sections != "" || name == tunName || name == relayedName || name == directName:
 		im.Path = o.programs.Router(s)
 		return im
 	case name == lab.PlainName:

@@ -68,9 +68,10 @@ const (
 	groupHub      = "hub"
 	groupHubPair  = "hubpair"
 	groupNetstack = "netstack"
+	groupRelay    = "relay"
 )
 
-var groups = []string{groupTCP, groupUDP, groupLatency, groupHub, groupHubPair, groupNetstack}
+var groups = []string{groupTCP, groupUDP, groupLatency, groupHub, groupHubPair, groupNetstack, groupRelay}
 
 // works returns all works in the order in which they are run; udp with packets
 // of the sizes.
@@ -115,6 +116,7 @@ func works(sizes []int) []work {
 	}
 	all = append(all, hubPairWorks()...)
 	all = append(all, netstackWorks()...)
+	all = append(all, relayWorks()...)
 	for i := range all {
 		if all[i].baseline == "" {
 			all[i].baseline = lab.ForkName
