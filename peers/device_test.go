@@ -49,6 +49,16 @@ func newNode(t testing.TB, n *fakeNet, i int) *node {
 	return x
 }
 
+// restartNode returns another node with the keys and addresses of x, on another port.
+func restartNode(t testing.TB, n *fakeNet, x *node, port uint16) *node {
+	t.Helper()
+	o := &peers.Options{Logger: slog.New(slog.DiscardHandler), Sockets: 1}
+	host := x.outer.Addr()
+	again := startNodeAs(t, peers.NewBindOn(o, n.listenAt(host)), int(host.As4()[3]), port, x.private)
+	again.net, again.outer = n, netip.AddrPortFrom(host, port)
+	return again
+}
+
 // startNode returns a node that is up; port 0 is a free one.
 func startNode(t testing.TB, b *peers.Bind, i int, port uint16) *node {
 	t.Helper()
@@ -56,6 +66,11 @@ func startNode(t testing.TB, b *peers.Bind, i int, port uint16) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startNodeAs(t, b, i, port, private)
+}
+
+func startNodeAs(t testing.TB, b *peers.Bind, i int, port uint16, private *ecdh.PrivateKey) *node {
+	t.Helper()
 	x := &node{
 		t:       t,
 		private: private,

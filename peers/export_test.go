@@ -6,6 +6,7 @@ package peers
 import (
 	"net/netip"
 
+	"github.com/tailscale/wireguard-go/conn"
 	"github.com/tunrouter/tunrouter/batching"
 )
 
@@ -43,3 +44,8 @@ func InitiationFrom(b *Bind, addr netip.AddrPort, local netip.Addr, sender uint3
 
 // Answered tells b that a response with that receiver index came in.
 func Answered(b *Bind, sender uint32) { b.answered(sender) }
+
+// ReceiveFrom returns a receive function of b for a socket that b did not open.
+func ReceiveFrom(b *Bind, s Socket) conn.ReceiveFunc {
+	return newReceiver(b, s, make(chan struct{})).receive
+}

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailscale/wireguard-go/conn"
 	"github.com/tailscale/wireguard-go/tun/tuntest"
+	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/geneve"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/peers/path"
@@ -191,4 +193,91 @@ func TestRelayedFramesNeedASession(t *testing.T) {
 	if got := a.bind.Stats().RxPackets; got != before {
 		t.Errorf("%d of them went to the device", got-before)
 	}
+}
+
+// relayed returns two nodes that reach each other over a relay only, and have chosen
+// that path.
+func relayed(t *testing.T) (n *fakeNet, a, b *node, r *fakeRelay, ofB *peers.Endpoint) {
+	t.Helper()
+	n = newFakeNet()
+	a, b = newNode(t, n, 1), newNode(t, n, 2)
+	ofB = a.peer(b, netip.AddrPort{})
+	b.peer(a, netip.AddrPort{})
+	r = newFakeRelay(t, n, a, b)
+	var cut atomic.Bool
+	cut.Store(true)
+	n.between(a, b, &cut)
+	a.discover(r)
+	b.discover(r)
+	a.ping(b)
+	b.ping(a)
+	eventually(t, "the relay is used", func() bool { return choice(a, b.public).VNI.IsSet() })
+	return n, a, b, r, ofB
+}
+
+// A batch over a relay costs no allocation, sent or received, nor does being told
+// that the peer was heard.
+func TestRelayedPathNoAllocs(t *testing.T) {
+	n, a, b, r, ofB := relayed(t)
+	vni := choice(a, b.public).VNI
+	frame := make([]byte, geneve.HeaderLen, 256)
+	h := geneve.Header{VNI: vni, Protocol: geneve.ProtocolWireGuard}
+	if _, err := h.Put(frame); err != nil {
+		t.Fatal(err)
+	}
+	frame = append(frame, transport(1, 200)[0][headroom:]...)
+	g := newFakeGroup(n, a.outer, &batching.Options{})
+	in := newFakeSocket(g)
+	recv := peers.ReceiveFrom(a.bind, in)
+	n.socket(a.outer).quiet.Store(true)
+
+	bufs := transport(128, 1452)
+	slab := make([]byte, 2*65535)
+	packets := make([]conn.ReceivedPacket, a.bind.BatchSize())
+	d := datagram{from: r.at, to: a.outer, data: frame}
+	// The devices and the relay go on meanwhile, but do little.
+	if got := testing.AllocsPerRun(1000, func() {
+		if err := a.bind.Send(bufs, ofB, headroom); err != nil {
+			t.Fatal(err)
+		}
+		for range 16 {
+			in.in <- d
+		}
+		k, err := recv(slab, packets)
+		if err != nil || k != 16 || packets[0].Size != 200 {
+			t.Fatalf("%d packets, the first of %d bytes, %v; want 16 of 200", k, packets[0].Size, err)
+		}
+		for i := range packets[:k] {
+			packets[i].Endpoint.(conn.PeerAwareEndpoint).FromPeer(b.public)
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations for a batch sent and one received, want 0", got)
+	}
+}
+
+// A peer that starts again on another port is answered there at once, although the
+// path to where it was is trusted.
+func TestRestartedPeerIsAnsweredAtOnce(t *testing.T) {
+	n, a, b, ofB, _ := pair(t)
+	a.discover()
+	b.discover()
+	a.ping(b)
+	b.ping(a)
+	old := path.Path{Addr: b.outer}
+	eventually(t, "the path is chosen", func() bool { return choice(a, b.public) == old })
+
+	// The device of b goes away without a word, and another one with its key comes up.
+	b.dev.Close()
+	again := restartNode(t, n, b, 53000)
+	again.peer(a, a.outer)
+	again.ping(a)
+	a.ping(again)
+	if n := ofB.Stats().TxAgain; n == 0 {
+		t.Error("nothing was sent over a second path, so the answer waited until the old one was given up")
+	}
+	// It speaks nothing but WireGuard now, and is at the new address for good once the
+	// old path is dead.
+	stop := sendSteadily(t, a, again)
+	defer stop()
+	eventually(t, "the old path is given up", func() bool { return choice(a, b.public) != old && ofB.Addr() == again.outer })
 }

@@ -53,6 +53,9 @@ type EndpointStats struct {
 	// with batching.Options.FlushTimeout those that wait for others included. The
 	// socket counts those of them that were lost.
 	TxPackets, TxBytes uint64
+	// TxAgain counts messages sent a second time, over another path, while the one in
+	// use was in doubt.
+	TxAgain uint64
 	// Roams counts moves to another address, the first included.
 	Roams uint64
 	// SourcesReleased counts sticky sources let go.
@@ -67,6 +70,7 @@ func (e *Endpoint) Stats() EndpointStats {
 	return EndpointStats{
 		TxPackets:        e.tx.packets.Load(),
 		TxBytes:          e.tx.bytes.Load(),
+		TxAgain:          e.again.Load(),
 		Roams:            e.roams.Load(),
 		SourcesReleased:  e.released.Load(),
 		DroppedNoAddress: e.sendErrs.noAddress.Load(),

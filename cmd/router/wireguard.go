@@ -85,7 +85,9 @@ func (a *app) wireguardForeground(cmd *cobra.Command, name string) error {
 			return err
 		}
 	}
-	e, err := engine.New(&config.Config{Name: name}, o)
+	// Whoever put it in the place of wireguard-go gets what wireguard-go does.
+	cfg := &config.Config{Name: name, Router: config.Router{Discovery: config.SwitchOff}}
+	e, err := engine.New(cfg, o)
 	if err != nil {
 		return startError(err)
 	}

@@ -191,7 +191,20 @@ func TestMaliciousPeer(t *testing.T) {
 			t.Errorf("%d frames to %v", n, addr)
 		}
 	}
-	t.Logf("%d frames in %v, %v", a.total-before, attack, a.agent.Stats().Dropped)
+	pinged := 0
+	for addr := range a.frames {
+		if addr.Addr().As4()[0] == 100 {
+			pinged++
+		}
+	}
+	// Pongs go to where Pings come from; new candidates are one a second.
+	if most := 20*60 + 40 + maxCandidates + 60 + 5; pinged > most {
+		t.Errorf("frames to %d addresses, want at most %d", pinged, most)
+	}
+	if got := a.agent.stats.sent[disco.TypePing]; got > 60*maxCandidates {
+		t.Errorf("%d Pings", got)
+	}
+	t.Logf("%d frames to %d addresses, %d Pings in %v, %v", a.total-before, pinged, a.agent.stats.sent[disco.TypePing], attack, a.agent.Stats().Dropped)
 	if a.over(b).Addr != b.addr {
 		t.Errorf("over %v", a.over(b))
 	}

@@ -190,7 +190,9 @@ func (p *peer) receivedPing(at moment, from Path, c *candidate, body []byte) dro
 	pong := disco.Pong{TxID: m.TxID, Observed: from.Addr, Size: m.Pad}
 	p.a.body = pong.AppendBody(p.a.body[:0])
 	p.a.send(disco.TypePong, &p.contact, from, false)
-	if c != nil && !c.trusted(at) && (isNew || p.isActive(at) || at < c.burstUntil) && at-c.lastBack >= backInterval {
+	// With a direct path that nothing is wrong with, the others have their time.
+	settled := p.primary != nil && !p.primary.path.VNI.IsSet() && !p.doubt.on
+	if c != nil && !c.trusted(at) && (isNew || !settled && p.isActive(at) || at < c.burstUntil) && at-c.lastBack >= backInterval {
 		c.lastBack = at
 		if isNew && p.isActive(at) {
 			c.burstUntil = at + burstTime

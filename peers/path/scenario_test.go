@@ -195,6 +195,59 @@ func TestCutWhileQuiet(t *testing.T) {
 	}
 }
 
+// Neither distance nor little traffic is a reason to doubt.
+func TestNoDoubt(t *testing.T) {
+	for _, latency := range []time.Duration{time.Millisecond, 60 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond} {
+		for _, pause := range []time.Duration{10 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond, 4 * time.Second} {
+			w := newWorld(t, 61)
+			a, b, _ := pair(w, nil, nil)
+			w.both("a", "b", func(l *link) { l.latency = latency })
+			w.talk(a, b, pause)
+			w.until(20*time.Second, "direct", func() bool { return a.direct(b) && b.direct(a) })
+			w.run(3 * time.Second)
+			doubts := a.agent.stats.doubts + b.agent.stats.doubts
+			w.run(2 * time.Minute)
+			if n := a.agent.stats.doubts + b.agent.stats.doubts - doubts; n != 0 || !a.direct(b) {
+				t.Errorf("latency %v, a packet every %v: %d doubts", latency, pause, n)
+			}
+		}
+	}
+}
+
+// Two hosts on one site whose NAT knows no hairpin.
+func TestSameSite(t *testing.T) {
+	w := newWorld(t, 62)
+	r := w.relay("relay", "203.0.113.9:7000")
+	n := w.nat("198.51.100.1", false, samePort)
+	a, b := w.host("a", "10.1.0.2:51820", n), w.host("b", "10.1.0.3:51820", n)
+	a.useRelays(r)
+	b.useRelays(r)
+	w.knows(a, b, "", "")
+	w.run(time.Second)
+	w.talk(a, b, 20*time.Millisecond)
+	w.until(5*time.Second, "direct", func() bool { return a.direct(b) && b.direct(a) })
+	if a.over(b).Addr != b.addr {
+		t.Errorf("over %v", a.over(b))
+	}
+}
+
+// The configured endpoint is wrong.
+func TestWrongEndpoint(t *testing.T) {
+	w := newWorld(t, 63)
+	r := w.relay("relay", "203.0.113.9:7000")
+	a, b := w.host("a", "192.0.2.1:51820", nil), w.host("b", "192.0.2.2:51820", nil)
+	a.useRelays(r)
+	b.useRelays(r)
+	w.knows(a, b, "192.0.2.77:9", "203.0.113.9:7000") // nobody is there; and the relay itself
+	w.run(time.Second)
+	w.talk(a, b, 20*time.Millisecond)
+	w.until(time.Second, "the first packet", func() bool { return len(b.peer(a).seen) > 0 })
+	w.until(5*time.Second, "direct", func() bool { return a.direct(b) && b.direct(a) })
+	if n := b.agent.stats.dropped[dropAddress]; n == 0 {
+		t.Error("the relay's address was not refused as a candidate")
+	}
+}
+
 // The host moves to another network.
 func TestNetworkChange(t *testing.T) {
 	w := newWorld(t, 8)
