@@ -25,14 +25,14 @@ const (
 	addressRefresh = time.Minute
 )
 
-// transportOverhead is what WireGuard adds to a packet, which it pads to a multiple
-// of 16 bytes before (whitepaper, section 5.4.6).
+// transportOverhead is what WireGuard adds to a packet as long as the MTU, which it does
+// not pad further (whitepaper, section 5.4.6).
 const transportOverhead = 32
 
 // updatePathsLocked brings path discovery to what cfg says.
 func (e *Engine) updatePathsLocked(cfg *config.Config) {
 	e.updateIdentityLocked(cfg)
-	e.bind.SetWidth((tunMTU(cfg)+15)/16*16 + transportOverhead)
+	e.bind.SetWidth(tunMTU(cfg) + transportOverhead)
 	e.relays.set(cfg.Relays)
 	e.bind.SetRelays(e.relays.known())
 }

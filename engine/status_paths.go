@@ -75,7 +75,9 @@ func (h handler) Ask(name string, args []uapi.KeyValue) ([]byte, error) {
 		}
 		return json.Marshal(&r)
 	case "netcheck":
-		r, err := h.e.bind.NetCheck()
+		ctx, cancel := context.WithTimeout(context.Background(), pingTime)
+		defer cancel()
+		r, err := h.e.bind.NetCheck(ctx)
 		if err != nil {
 			return nil, err
 		}

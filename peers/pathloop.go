@@ -46,9 +46,9 @@ func (b *Bind) RunPaths(ctx context.Context) error {
 		}
 		now := time.Now()
 		if event {
-			if soon := now.Add(maxBeat); soon.Before(due) {
-				due = soon
-				timer.Reset(maxBeat)
+			if next := p.next(now); now.Add(next).Before(due) {
+				due = now.Add(next)
+				timer.Reset(next)
 			}
 			continue
 		}
@@ -87,6 +87,16 @@ func (p *paths) tick(now time.Time) time.Duration {
 		a.SetLocal(now, addrs)
 	}
 	return max(a.Tick(now), time.Millisecond)
+}
+
+// next returns when something is due after what has just happened.
+func (p *paths) next(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.agent.Load(); a != nil && p.port == p.bind.Port() {
+		return max(a.Next(now), time.Millisecond)
+	}
+	return 0 // the agent is new, or the port
 }
 
 // receiveLocked brings a frame to the agent.

@@ -67,7 +67,11 @@ func (n *pathNetwork) Use(peer Key, c path.Choice) {
 	if c.Primary == (path.Path{}) {
 		e.also.Store(nil)
 		e.chosen.Store(false)
-		// A pair on a relay ends when it is not used; the peer is not there for ever.
+		// A peer that was only silent is where it was; one over a relay that failed
+		// may be found where the configuration says.
+		if c.Why == "idle" {
+			return
+		}
 		if r, addr := e.cur.Load(), n.configured[peer]; r != nil && r.vni.IsSet() && addr.IsValid() {
 			e.cur.CompareAndSwap(r, newRemote(n.bind, addr, netip.Addr{}, 0, 0))
 		}

@@ -23,8 +23,6 @@ const (
 	maxFrames = 256
 	// maxEvents bounds the notes about peers that wait for it, likewise.
 	maxEvents = 1024
-	// maxBeat is how soon an event may change what is due.
-	maxBeat = 100 * time.Millisecond
 )
 
 // ErrNoDiscovery is returned where path discovery is off.
@@ -219,11 +217,34 @@ func (b *Bind) PathStatus(key Key) (s path.PeerStatus, ok bool) {
 	return s, ok
 }
 
-// NetCheck returns what relays and peers say of this router's addresses.
-func (b *Bind) NetCheck() (r path.NetReport, err error) {
+// answerTime is how long [Bind.NetCheck] waits for relays to answer.
+const answerTime = 2 * time.Second
+
+// NetCheck asks all relays, and returns what they and peers say of this router's
+// addresses, after two seconds if one does not answer.
+func (b *Bind) NetCheck(ctx context.Context) (r path.NetReport, err error) {
 	err = ErrNoDiscovery
-	b.paths.change(func(a *path.Agent, _ time.Time) { r, err = a.NetCheck(), nil })
-	return r, err
+	asked := time.Now()
+	b.paths.change(func(a *path.Agent, now time.Time) { a.AskRelays(now) })
+	for {
+		b.paths.change(func(a *path.Agent, _ time.Time) { r, err = a.NetCheck(), nil })
+		silent := 0
+		for i := range r.Relays {
+			// Who has just answered is not asked again within a second.
+			if s := &r.Relays[i]; s.Registered && asked.Sub(s.Last) > time.Second {
+				s.Registered, s.Problem = false, "no answer now"
+				silent++
+			}
+		}
+		if err != nil || silent == 0 || time.Since(asked) > answerTime {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return r, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // Ping asks a peer over all paths, and returns which answered, after 5 s at the

@@ -137,7 +137,7 @@ func writeRelay(b *strings.Builder, r *path.RelayStatus, now time.Time) {
 		b.WriteByte('\n')
 		return
 	}
-	fmt.Fprintf(b, ": registered, %s, %d sessions", millis(r.Latency), r.Sessions)
+	fmt.Fprintf(b, ": registered, %s, sessions: %d", millis(r.Latency), r.Sessions)
 	if r.Problem != "" {
 		fmt.Fprintf(b, ", %s", r.Problem)
 	}

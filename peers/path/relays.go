@@ -77,7 +77,10 @@ func (a *Agent) SetRelays(now time.Time, relays []Relay) {
 		}
 		c := &relayClient{a: a, key: r.Key, name: r.Name, addrs: addrs, due: at, delay: minDelay}
 		var err error
-		if c.pair, err = a.id.Pair(disco.DomainRelay, r.Key); err != nil || len(addrs) == 0 {
+		if len(addrs) == 0 {
+			c.due = never // it is replaced when its addresses are known
+		}
+		if c.pair, err = a.id.Pair(disco.DomainRelay, r.Key); err != nil {
 			a.log.Warn("relay cannot be used", "relay", r.Name, "err", err)
 			continue
 		}
@@ -105,8 +108,14 @@ func (a *Agent) isRelay(addr netip.AddrPort) bool {
 	return false
 }
 
-// addr returns the address of the relay in use.
-func (r *relayClient) addr() netip.AddrPort { return r.addrs[r.which] }
+// addr returns the address of the relay in use, the zero AddrPort while none is
+// known.
+func (r *relayClient) addr() netip.AddrPort {
+	if len(r.addrs) == 0 {
+		return netip.AddrPort{}
+	}
+	return r.addrs[r.which]
+}
 
 // registered reports whether the relay knows where we are.
 func (r *relayClient) registered(at moment) bool { return at < r.until }
@@ -114,6 +123,8 @@ func (r *relayClient) registered(at moment) bool { return at < r.until }
 // problem says what is wrong, for the operator.
 func (r *relayClient) problem(at moment) string {
 	switch {
+	case len(r.addrs) == 0:
+		return "its name does not resolve"
 	case r.registered(at):
 		return ""
 	case r.unanswered == 0:
@@ -131,6 +142,10 @@ func (r *relayClient) mayCome(from Path, control bool) bool {
 
 // run registers, or does so again.
 func (r *relayClient) run(at moment) {
+	if len(r.addrs) == 0 {
+		r.due = never
+		return
+	}
 	if r.waiting {
 		r.unanswered++
 		if len(r.addrs) > 1 && r.unanswered%2 == 0 {
@@ -148,8 +163,20 @@ func (r *relayClient) register(at moment) {
 	r.send(disco.RelayMessage{Type: disco.TypeRegister, TxID: r.tx, Cookie: r.cookie}, Path{Addr: r.addr()})
 }
 
+// AskRelays registers with all relays now, at most once a second, so that
+// [Agent.NetCheck] tells a moment later what they answer.
+func (a *Agent) AskRelays(now time.Time) {
+	at := a.advance(now)
+	for _, r := range a.relays {
+		r.askAgain(at)
+	}
+}
+
 // askAgain registers now, at most once a second.
 func (r *relayClient) askAgain(at moment) {
+	if len(r.addrs) == 0 {
+		return
+	}
 	r.delay = minDelay
 	r.due = min(r.due, max(at, r.askedAt+minDelay))
 }

@@ -200,3 +200,23 @@ func TestQuietSideMoves(t *testing.T) {
 		t.Errorf("nothing came for %v", gap)
 	}
 }
+
+// A session is of one peer: nobody else speaks over it.
+func TestSessionOfAnother(t *testing.T) {
+	w, a, b, _ := direct(t, 76)
+	m := identity(9)
+	a.peers[m.Public()] = &remote{h: a, key: m.Public(), seen: map[uint64]bool{}, lastHeard: map[Path]time.Time{}}
+	a.agent.AddPeer(w.now, m.Public())
+	toA, err := m.Pair(disco.DomainPeer, a.id.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := a.agent.peers[b.id.Public()].sessions[0]
+	frame := toA.Seal(nil, disco.Epoch(w.now), (&disco.Ping{}).AppendBody(nil))
+	wrong, total := a.agent.stats.dropped[dropPlace], a.total
+	a.agent.Receive(w.now, s.path, false, frame)
+	a.agent.Receive(w.now, Path{Addr: b.addr}, true, frame) // only relays control
+	if a.agent.stats.dropped[dropPlace] != wrong+2 || a.total != total {
+		t.Errorf("%d dropped, %d frames sent", a.agent.stats.dropped[dropPlace]-wrong, a.total-total)
+	}
+}

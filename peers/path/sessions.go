@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tunrouter/tunrouter/geneve"
 	"github.com/tunrouter/tunrouter/peers/disco"
 )
 
@@ -124,17 +123,6 @@ func (s *session) run(at moment) {
 	}
 }
 
-// allocateAt returns when the next Allocate is due.
-func (s *session) allocateAt(at moment) moment {
-	if !s.peer.isActive(at) || s.peer.router == routerNo || !s.relay.registered(at) || s.relay.gone {
-		return never
-	}
-	if s.path.IsSet() {
-		return max(s.next, s.allocated+allocateAgain)
-	}
-	return s.next
-}
-
 // due returns when run is to be called.
 func (s *session) due(at moment) moment {
 	due := s.allocateAt(at)
@@ -176,170 +164,6 @@ func (s *session) begin(at moment) {
 	s.delay = minDelay
 	if !s.path.IsSet() && s.status != disco.StatusNotAllowed {
 		s.next = min(s.next, max(at, s.lastAsk+minDelay))
-	}
-}
-
-// allocateNow asks the relay for a session that is there already.
-func (s *session) allocateNow(at moment) {
-	if at-s.lastAsk >= minDelay && s.relay.registered(at) && s.relay.allocates.take(at, allocateInterval, allocateBurst) {
-		s.challenges = 0
-		s.sendAllocate(at)
-	}
-}
-
-func (s *session) sendAllocate(at moment) {
-	s.allocating, s.tx, s.lastAsk = true, s.relay.a.txID(), at
-	m := disco.RelayMessage{Type: disco.TypeAllocate, TxID: s.tx, Cookie: s.relay.cookie, Key: s.peer.key}
-	s.relay.send(m, Path{Addr: s.relay.addr()})
-}
-
-// receivedAllocated takes a session that we asked for, or that the other client
-// did.
-func (r *relayClient) receivedAllocated(at moment, from Path, m *disco.RelayMessage) drop {
-	p := r.a.peers[m.Key]
-	if p == nil || p.mute || from.Addr != r.addr() {
-		return dropUnexpected
-	}
-	if m.TxID == (disco.TxID{}) {
-		return p.toldOfSession(at, r, m)
-	}
-	s := r.sessionOf(func(s *session) bool { return s.peer == p && s.allocating && s.tx == m.TxID })
-	if s == nil {
-		return dropUnexpected
-	}
-	s.allocating, s.status = false, m.Status
-	switch m.Status {
-	case disco.StatusDone:
-		s.delay, s.allocated = minDelay, at
-		s.take(at, from, m)
-	case disco.StatusNotAllowed:
-		s.next = at + allocateAgain
-	}
-	p.run(at)
-	return dropNone
-}
-
-// toldOfSession handles an Allocated that nobody asked for. It may be an old one
-// that somebody sends again, so that it does not replace a session that is there:
-// the relay is asked.
-func (p *peer) toldOfSession(at moment, r *relayClient, m *disco.RelayMessage) drop {
-	if m.Status != disco.StatusDone {
-		return dropMalformed
-	}
-	if !r.told.take(at, toldInterval, toldBurst) {
-		return dropLimited
-	}
-	s := p.session(r)
-	over := Path{Addr: r.addr()}
-	switch {
-	case !s.path.IsSet():
-		s.take(at, over, m)
-	case s.generation == m.Generation && s.path.VNI.Value() == m.VNI:
-		s.bindAgain(at) // the peer does not hear us
-	default:
-		s.allocateNow(at)
-	}
-	p.run(at)
-	return dropNone
-}
-
-// take takes over what the relay gave, and binds it.
-func (s *session) take(at moment, from Path, m *disco.RelayMessage) {
-	vni, err := geneve.MakeVNI(m.VNI)
-	if err != nil { // not decoded
-		return
-	}
-	over := Path{Addr: from.Addr, VNI: vni}
-	if over == s.path && m.Generation == s.generation {
-		return
-	}
-	if other := (*s.peer.a.carried.Load())[over]; other != nil && other != s {
-		// The relay gave it to others since, so that the other one is over.
-		other.end(at)
-		other.peer.run(at)
-	}
-	s.end(at)
-	s.path, s.generation = over, m.Generation
-	s.peer.a.carry(s.path, s)
-	within := time.Duration(m.Seconds) * time.Second
-	if within <= 0 {
-		within = bindWithin
-	}
-	s.bindUntil = at + min(within, bindWithin)
-	s.bindDelay = minDelay
-	s.bind(at)
-}
-
-// bind begins to bind our leg to where we are.
-func (s *session) bind(at moment) {
-	s.binding, s.answered = true, false
-	s.bindTx, s.lastBind = s.peer.a.txID(), at
-	s.tries++
-	s.nextBind = at + s.bindDelay
-	s.bindDelay = min(2*s.bindDelay, maxDelay/2)
-	s.sendControl(disco.RelayMessage{Type: disco.TypeBind})
-}
-
-// bindAgain binds a session that was bound as soon as that may be.
-func (s *session) bindAgain(at moment) {
-	if s.bound && at-s.lastBind >= minDelay {
-		s.bindDelay, s.tries = minDelay, 0
-		s.bind(at)
-	}
-}
-
-func (s *session) sendControl(m disco.RelayMessage) {
-	m.TxID, m.VNI, m.Generation = s.bindTx, s.path.VNI.Value(), s.generation
-	s.relay.send(m, s.path)
-}
-
-// receivedOfSession handles what the relay says about one session.
-func (r *relayClient) receivedOfSession(at moment, from Path, m *disco.RelayMessage) drop {
-	s := (*r.a.carried.Load())[from]
-	if s == nil || s.relay != r || !s.binding || m.TxID != s.bindTx {
-		return dropUnexpected
-	}
-	if m.Type != disco.TypeUnknown && m.Generation != s.generation {
-		return dropUnexpected
-	}
-	switch m.Type {
-	case disco.TypeBindChallenge:
-		if s.answered {
-			return dropUnexpected
-		}
-		s.answered = true
-		s.sendControl(disco.RelayMessage{Type: disco.TypeBindAnswer, Cookie: m.Cookie})
-		return dropNone
-	case disco.TypeBound:
-		s.binding, s.tries = false, 0
-		s.isBound(at)
-		r.a.ours.observe(at, r.key, true, m.Addr)
-	case disco.TypeUnknown:
-		s.end(at)
-		s.delay = minDelay
-		s.next = max(at, s.lastAsk+minDelay)
-	default:
-		return dropUnexpected
-	}
-	s.peer.run(at)
-	return dropNone
-}
-
-// isBound makes the session a candidate, and asks over it.
-func (s *session) isBound(at moment) {
-	p := s.peer
-	if s.cand == nil {
-		if s.cand = p.addCandidate(at, s.path, kindRelay); s.cand == nil {
-			s.end(at)
-			return
-		}
-		s.cand.session = s
-		s.cand.burstUntil = at + burstTime
-	}
-	first := !s.bound
-	s.bound, s.boundAt = true, at
-	if first || !s.cand.trusted(at) {
-		p.pingCandidate(at, s.cand)
 	}
 }
 
