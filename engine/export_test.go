@@ -22,3 +22,8 @@ func SocketLines(s *peers.Stats) ([]uapi.KeyValue, error) { return socketLines(s
 
 // QueuesInfoOf is what the status says of a device with these counters.
 func QueuesInfoOf(s *tunwrap.Stats) *QueuesInfo { return queuesInfo(s) }
+
+// Ask is what the control socket asks the router.
+func Ask(e *Engine, name string, args []uapi.KeyValue) ([]byte, error) {
+	return handler{e}.Ask(name, args)
+}

@@ -21,11 +21,27 @@ import (
 // a peer: the JSON form of a [path.PeerStatus].
 const pathKey = "tunrouter_path"
 
+// A PathInfo says by which paths a peer is reached, and what went over them. It has a
+// JSON form.
+type PathInfo struct {
+	path.PeerStatus
+	// Traffic is in the order of Paths.
+	Traffic []peers.PathTraffic `json:"traffic"`
+}
+
+func (e *Engine) withTraffic(s *path.PeerStatus) *PathInfo {
+	info := &PathInfo{PeerStatus: *s}
+	for i := range s.Paths {
+		info.Traffic = append(info.Traffic, e.bind.PathTraffic(s.Paths[i].Path))
+	}
+	return info
+}
+
 // PathOf returns the paths of a peer of a device that [Engine.Status], or the control
 // socket of a router, gave; nil while nothing is known of any.
-func PathOf(p *uapi.Peer) *path.PeerStatus {
+func PathOf(p *uapi.Peer) *PathInfo {
 	for _, kv := range p.Extra {
-		var s path.PeerStatus
+		var s PathInfo
 		if kv.Key == pathKey && json.Unmarshal([]byte(kv.Value), &s) == nil {
 			return &s
 		}
@@ -41,7 +57,7 @@ func (e *Engine) addPathLines(d *uapi.Device) error {
 		if !ok || s.Router == "no" {
 			continue
 		}
-		line, err := jsonLine(pathKey, &s)
+		line, err := jsonLine(pathKey, e.withTraffic(&s))
 		if err != nil {
 			return err
 		}

@@ -53,6 +53,7 @@ type Bind struct {
 	want     atomic.Uint32           // the configured port; 0: any
 	rx       rxCounters
 	paths    paths
+	counts   pathCounts
 	requests chan *Endpoint // peers whose name is to be looked up
 
 	// life is held by whoever opens, closes or changes sockets, and guards the

@@ -27,6 +27,7 @@ type Endpoint struct {
 	cur        atomic.Pointer[remote] // where packets go; nil: nowhere is known yet
 	also       atomic.Pointer[remote] // where they go as well while cur is in doubt
 	chosen     atomic.Bool            // cur was chosen among paths: what arrives does not move it
+	elsewhere  atomic.Pointer[remote] // where the peer was heard last meanwhile, other than from cur
 	watched    atomic.Bool            // paths are told over which path the peer is heard
 	wanted     atomic.Bool            // paths were told that packets wait for one
 	initiation atomic.Pointer[heldInitiation]
@@ -93,6 +94,9 @@ func (e *Endpoint) heardFrom(r *remote) {
 		return
 	}
 	if e.chosen.Load() && old != nil && old.path() != r.path() {
+		if e.elsewhere.Load() != r {
+			e.elsewhere.Store(r)
+		}
 		return
 	}
 	e.moveTo(old, r)

@@ -71,7 +71,6 @@ func (p *paths) tick(now time.Time) time.Duration {
 		p.asked[i] = nil
 	}
 	p.asked = p.asked[:0]
-	p.takeBack(now)
 	a := p.agent.Load()
 	if a == nil {
 		return time.Minute
@@ -86,7 +85,9 @@ func (p *paths) tick(now time.Time) time.Duration {
 		}
 		a.SetLocal(now, addrs)
 	}
-	return max(a.Tick(now), time.Millisecond)
+	next := a.Tick(now)
+	p.takeBack(a, now)
+	return max(next, time.Millisecond)
 }
 
 // next returns when something is due after what has just happened.
@@ -169,24 +170,22 @@ const lendFor = 3 * time.Second
 
 // lend makes everything for e go over r as well: the peer has begun a handshake from
 // there, although another path was chosen. It has started again, or moved, and the
-// path in use may lead nowhere; or it has chosen another one in its direction.
+// path in use may lead nowhere; or it has chosen another one in its direction. What
+// was sent over a second path before goes over this one.
 func (p *paths) lend(e *Endpoint, r *remote) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.lent[e]; !ok && e.also.Load() != nil {
-		return // there is doubt already
-	}
 	p.lent[e] = time.Now().Add(lendFor)
 	e.also.Store(r)
 	p.wake()
 }
 
-// takeBack ends what was lent, unless the agent has decided something meanwhile.
-func (p *paths) takeBack(now time.Time) {
+// takeBack ends what was lent, in favour of what the agent wants.
+func (p *paths) takeBack(a *path.Agent, now time.Time) {
 	for e, until := range p.lent {
 		if now.After(until) {
-			e.also.Store(nil)
 			delete(p.lent, e)
+			(*pathNetwork)(p).useAlso(e, a.PeerStatus(now, e.key).Choice.Also)
 		}
 	}
 }

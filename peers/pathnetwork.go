@@ -64,9 +64,15 @@ func (n *pathNetwork) Use(peer Key, c path.Choice) {
 	if e == nil {
 		return
 	}
-	if c.Primary == (path.Path{}) {
-		e.also.Store(nil)
+	if !c.Primary.IsSet() {
 		e.chosen.Store(false)
+		delete(n.lent, e)
+		e.also.Store(nil)
+		// Where was it heard last?
+		if r, cur := e.elsewhere.Swap(nil), e.cur.Load(); r != nil && int32(r.heard.Load()-cur.heard.Load()) > 0 {
+			e.moveTo(cur, r)
+			return
+		}
 		// A peer that was only silent is where it was; one over a relay that failed
 		// may be found where the configuration says.
 		if c.Why == "idle" {
@@ -78,16 +84,22 @@ func (n *pathNetwork) Use(peer Key, c path.Choice) {
 		return
 	}
 	e.chosen.Store(true)
-	delete(n.lent, e)
 	if old := e.cur.Load(); old == nil || old.path() != c.Primary {
+		e.elsewhere.Store(nil)
 		e.cur.Store(n.remoteOf(c.Primary))
 		e.roams.Add(1)
 	}
-	if c.Also == (path.Path{}) {
-		e.also.Store(nil)
-	} else {
-		e.also.Store(n.remoteOf(c.Also))
+	if _, lent := n.lent[e]; !lent {
+		n.useAlso(e, c.Also)
 	}
+}
+
+func (n *pathNetwork) useAlso(e *Endpoint, at path.Path) {
+	if !at.IsSet() {
+		e.also.Store(nil)
+		return
+	}
+	e.also.Store(n.remoteOf(at))
 }
 
 // Watch implements [path.Network].

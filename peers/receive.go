@@ -73,6 +73,8 @@ func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, er
 func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.ReceivedPacket) int {
 	var dropped [numDropReasons]uint64
 	out, taken := 0, 0
+	var last *remote // of a run of packets that are counted together
+	var packetsOf, bytesOf uint64
 	rx.carried = path.Path{}
 	for i := range pkts {
 		p := &pkts[i]
@@ -97,6 +99,14 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 		}
 		var ep conn.Endpoint
 		r := rx.remotes.find(p, vni)
+		if r != last {
+			if last != nil {
+				last.count.received(packetsOf, bytesOf)
+			}
+			last, packetsOf, bytesOf = r, 0, 0
+		}
+		packetsOf++
+		bytesOf += uint64(p.Size)
 		switch msg {
 		case messageInitiation:
 			ep = initiation{r, binary.LittleEndian.Uint32(data[offsetSender:])}
@@ -108,6 +118,9 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 		}
 		packets[out] = conn.ReceivedPacket{Offset: p.Offset, Size: p.Size, Endpoint: ep}
 		out++
+	}
+	if last != nil {
+		last.count.received(packetsOf, bytesOf)
 	}
 	if out > 0 {
 		rx.bind.rx.packets.Add(uint64(out))

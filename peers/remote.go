@@ -29,6 +29,8 @@ type remote struct {
 	vni  geneve.VNI // of the pair on a relay; none: direct
 	text []byte     // DstToBytes: stable, because cookies are made from it
 
+	count *pathCount
+
 	last  atomic.Pointer[Endpoint] // the peer last heard through this remote
 	heard atomic.Uint32            // the beat of the Bind in which that was
 }
@@ -43,7 +45,9 @@ func newRemote(b *Bind, addr netip.AddrPort, local netip.Addr, ifIndex uint32, v
 	if vni.IsSet() {
 		text = binary.BigEndian.AppendUint32(text, vni.Value())
 	}
-	return &remote{bind: b, dst: batching.NewDestination(addr, local, ifIndex), vni: vni, text: text}
+	r := &remote{bind: b, dst: batching.NewDestination(addr, local, ifIndex), vni: vni, text: text}
+	r.count = b.counts.of(r.path())
+	return r
 }
 
 // withoutLocal returns the same remote without a sticky source.

@@ -93,6 +93,7 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		}
 		e.tx.packets.Add(uint64(n))
 		e.tx.bytes.Add(bytes)
+		r.count.sent(n, bytes)
 	}
 	switch {
 	case err != nil && n == len(bufs):
@@ -120,6 +121,11 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 func (b *Bind) sendAgain(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 	n, _ := b.write(bufs, e, r, offset)
 	e.again.Add(uint64(n))
+	var bytes uint64
+	for _, buf := range bufs[:n] {
+		bytes += uint64(len(buf) - offset)
+	}
+	r.count.sent(n, bytes)
 }
 
 // reply sends a cookie reply to where the initiation came from. It is answered

@@ -51,7 +51,7 @@ func describePath(p path.Path, relay string) string {
 }
 
 // relayName is the name of the relay that p leads over, "" if it has none.
-func relayName(s *path.PeerStatus, p path.Path) string {
+func relayName(s *engine.PathInfo, p path.Path) string {
 	for i := range s.Paths {
 		if s.Paths[i].Path == p {
 			return s.Paths[i].RelayName

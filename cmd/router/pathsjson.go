@@ -35,6 +35,11 @@ type jsonPath struct {
 	Loss     float64 `json:"loss,omitempty"` // 0 to 1
 	Width    int     `json:"width,omitempty"`
 	Last     int64   `json:"last,omitempty"`
+	// What went over it: WireGuard messages, by UDP payload.
+	TransferRx uint64 `json:"transferRx,omitempty"`
+	TransferTx uint64 `json:"transferTx,omitempty"`
+	PacketsRx  uint64 `json:"packetsRx,omitempty"`
+	PacketsTx  uint64 `json:"packetsTx,omitempty"`
 }
 
 // jsonPathsOf is nil for a plain WireGuard peer.
@@ -49,10 +54,15 @@ func jsonPathsOf(p *uapi.Peer) *jsonPaths {
 	}
 	for i := range s.Paths {
 		c := &s.Paths[i]
-		out.All = append(out.All, jsonPath{
+		j := jsonPath{
 			Path: jsonPathText(c.Path), Endpoint: c.Path.Addr.String(), VNI: c.Path.VNI.Value(), Relay: c.RelayName, From: c.Kind,
 			Trusted: c.Trusted, Latency: inMillis(c.Latency), Loss: c.Loss, Width: c.Width, Last: seconds(c.Last),
-		})
+		}
+		if i < len(s.Traffic) {
+			t := &s.Traffic[i]
+			j.TransferRx, j.TransferTx, j.PacketsRx, j.PacketsTx = t.RxBytes, t.TxBytes, t.RxPackets, t.TxPackets
+		}
+		out.All = append(out.All, j)
 	}
 	return out
 }

@@ -148,7 +148,7 @@ func TestNetcheck(t *testing.T) {
   IPv6: not known: two others, relays or peers, have to say what they see
   seen as 203.0.113.7:40000 by relay gN65BkIK…, 5 seconds ago
   seen as 203.0.113.7:40000 by peer xTIBA5rb…, 1 minute ago
-  relay gN65BkIK… relay.example:3479 at 198.51.100.1:3479: registered, 12 ms, 2 sessions
+  relay gN65BkIK… relay.example:3479 at 198.51.100.1:3479: registered, 12 ms, sessions: 2
   relay xTIBA5rb… 198.51.100.2:3479: not registered: no answer, last answer 1 hour ago
   relay xTIBA5rb… gone.example:3479: not registered: its name is not resolved yet
   relay xTIBA5rb… full.example:3479: not registered: not on its list
