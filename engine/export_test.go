@@ -4,6 +4,8 @@
 package engine
 
 import (
+	"net/netip"
+
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/peers"
@@ -27,3 +29,11 @@ func QueuesInfoOf(s *tunwrap.Stats) *QueuesInfo { return queuesInfo(s) }
 func Ask(e *Engine, name string, args []uapi.KeyValue) ([]byte, error) {
 	return handler{e}.Ask(name, args)
 }
+
+// An Inside knows which addresses lead into the interface with that index.
+type Inside struct{ *inside }
+
+func NewInside(index int) Inside { return Inside{newInside(index)} }
+
+func (in Inside) LeadsTo(addr netip.Addr) bool { return in.leadsTo(addr) }
+func (in Inside) Forget(mark uint32)           { in.forget(mark) }

@@ -13,7 +13,8 @@ import (
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
 // handshake and what was transferred. Secret keys are included. [SocketGroups],
-// [QueuesOf], [ForwardingOf], [FilterOf] and [ServicesOf] read what WireGuard does not know from it.
+// [QueuesOf], [ForwardingOf], [FilterOf], [ServicesOf], [DiscoveryOf], [RelayOf] and [PathOf] read
+// what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -42,6 +43,10 @@ func (e *Engine) Status() (*uapi.Device, error) {
 	d.Extra = append(d.Extra, lines...)
 	if lines, err = e.services.serviceLines(); err != nil {
 		return nil, fmt.Errorf("describe proxies and forwards: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
+	if lines, err = e.relayLines(); err != nil {
+		return nil, fmt.Errorf("describe relays: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
 	if err := e.addPathLines(d); err != nil {

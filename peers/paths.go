@@ -269,6 +269,9 @@ func (b *Bind) Ping(ctx context.Context, key Key) (path.PingResult, error) {
 
 // PathStats returns the counters of path discovery; false while it is off.
 func (b *Bind) PathStats() (s path.Stats, ok bool) {
-	b.paths.change(func(a *path.Agent, _ time.Time) { s, ok = a.Stats(), true })
+	b.paths.change(func(a *path.Agent, _ time.Time) {
+		s, ok = a.Stats(), true
+		s.Dropped["through_tunnel"] = b.paths.refused
+	})
 	return s, ok
 }

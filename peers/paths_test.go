@@ -281,3 +281,21 @@ func TestRestartedPeerIsAnsweredAtOnce(t *testing.T) {
 	defer stop()
 	eventually(t, "the old path is given up", func() bool { return choice(a, b.public) != old && ofB.Addr() == again.outer })
 }
+
+// Nothing of path discovery goes to where the tunnel itself leads.
+func TestNothingIsSentThroughTheTunnel(t *testing.T) {
+	n, a, b, _, _ := pair(t)
+	a.bind.SetInside(func(addr netip.Addr) bool { return addr == b.outer.Addr() })
+	a.discover()
+	a.ping(b)
+	b.ping(a)
+	eventually(t, "frames are held back", func() bool {
+		s, _ := a.bind.PathStats()
+		return s.Dropped["through_tunnel"] > 0
+	})
+	for _, d := range n.log() {
+		if d.from == a.outer && (d.data[0] > 4 || d.data[0] == 0) {
+			t.Fatalf("a frame of %d bytes was sent to %v", len(d.data), d.to)
+		}
+	}
+}

@@ -39,6 +39,25 @@ func writePath(b *strings.Builder, p *uapi.Peer, now time.Time) {
 	b.WriteByte('\n')
 }
 
+// writeDiscovery prints how many routers there are by which path, and what this router
+// forwards as a relay.
+func writeDiscovery(b *strings.Builder, d *uapi.Device) {
+	if s := engine.DiscoveryOf(d); s != nil && (s.Routers > 0 || s.Relays > 0) {
+		fmt.Fprintf(b, "  routers: %d, reached directly %d, over relays %d; registered with relays: %d\n", s.Routers, s.Direct, s.Relayed, s.Relays)
+	}
+	if s := engine.RelayOf(d); s != nil {
+		fmt.Fprintf(b, "  relay server: sessions %d, registered %d of %d, forwarded %s", s.Bound, s.Registrations, s.Clients, size(s.Bytes))
+		dropped := uint64(0)
+		for _, n := range s.Dropped {
+			dropped += n
+		}
+		if dropped > 0 {
+			fmt.Fprintf(b, ", dropped %d", dropped)
+		}
+		b.WriteByte('\n')
+	}
+}
+
 // describePath says what kind of path p is: direct or over a relay, whose name may be "".
 func describePath(p path.Path, relay string) string {
 	switch {

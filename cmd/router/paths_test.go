@@ -12,8 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tunrouter/tunrouter/engine"
 	"github.com/tunrouter/tunrouter/geneve"
 	"github.com/tunrouter/tunrouter/peers/path"
+	"github.com/tunrouter/tunrouter/peers/relay"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
@@ -195,5 +197,35 @@ func TestMillis(t *testing.T) {
 		if got := millis(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestDiscoveryLines(t *testing.T) {
+	line := func(key string, v any) uapi.KeyValue {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uapi.KeyValue{Key: key, Value: string(text)}
+	}
+	d := &uapi.Device{Extra: []uapi.KeyValue{
+		line("tunrouter_discovery", &path.Stats{Routers: 3, Direct: 2, Relayed: 1, Relays: 2}),
+		line("tunrouter_relay", &engine.RelayInfo{
+			TableStats: relay.TableStats{Clients: 5, Registrations: 4, Sessions: 2, Bound: 1, Dropped: map[string]uint64{"geneve": 3, "unknown_vni": 4}},
+			Bytes:      5 << 30,
+		}),
+	}}
+	var b strings.Builder
+	writeDiscovery(&b, d)
+	const want = `  routers: 3, reached directly 2, over relays 1; registered with relays: 2
+  relay server: sessions 1, registered 4 of 5, forwarded 5.00 GiB, dropped 7
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	b.Reset()
+	writeDiscovery(&b, &uapi.Device{Extra: []uapi.KeyValue{line("tunrouter_discovery", &path.Stats{})}})
+	if b.Len() > 0 {
+		t.Errorf("with nothing to tell: %q", b.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/engine"
+	"github.com/tunrouter/tunrouter/peers/path"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
@@ -27,6 +28,8 @@ type jsonDevice struct {
 	Forwarding *engine.ForwardingInfo `json:"forwarding,omitempty"`
 	Filter     *engine.FilterInfo     `json:"filter,omitempty"`
 	Services   []engine.ServiceInfo   `json:"services,omitempty"` // proxies, forwards, subnet router
+	Discovery  *path.Stats            `json:"discovery,omitempty"`
+	Relay      *engine.RelayInfo      `json:"relayServer,omitempty"`
 
 	Peers map[string]jsonPeer `json:"peers"` // by public key
 }
@@ -53,6 +56,8 @@ func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 			Forwarding: engine.ForwardingOf(d),
 			Filter:     engine.FilterOf(d),
 			Services:   engine.ServicesOf(d),
+			Discovery:  engine.DiscoveryOf(d),
+			Relay:      engine.RelayOf(d),
 			Peers:      make(map[string]jsonPeer, len(d.Peers)),
 		}
 		if keys {

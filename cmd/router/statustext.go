@@ -49,6 +49,7 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, o *statusOpt
 		for _, s := range engine.ServicesOf(d) {
 			writeService(b, &s)
 		}
+		writeDiscovery(b, d)
 		for i := range d.Peers {
 			writePeer(b, &d.Peers[i], o.keys, now)
 			writePath(b, &d.Peers[i], now)
