@@ -66,7 +66,14 @@ type PathTraffic struct {
 
 // PathTraffic returns what went over a path.
 func (b *Bind) PathTraffic(at path.Path) PathTraffic {
-	c := b.counts.of(at)
+	p := &b.paths
+	p.mu.Lock()
+	r := p.known[at]
+	p.mu.Unlock()
+	if r == nil {
+		return PathTraffic{}
+	}
+	c := r.count
 	return PathTraffic{
 		TxPackets: c.txPackets.Load(), TxBytes: c.txBytes.Load(),
 		RxPackets: c.rxPackets.Load(), RxBytes: c.rxBytes.Load(),

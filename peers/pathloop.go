@@ -106,10 +106,9 @@ func (p *paths) receiveLocked(f frame) {
 	if a == nil {
 		return
 	}
-	at := f.from.path()
-	// Answers leave from the address that was asked.
-	p.remember(at, f.from)
-	a.Receive(time.Now(), at, f.control, f.data)
+	p.arriving = f.from
+	a.Receive(time.Now(), f.from.path(), f.control, f.data)
+	p.arriving = nil
 }
 
 // arrived notes a message of path discovery, which it copies. It belongs to the

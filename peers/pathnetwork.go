@@ -48,8 +48,14 @@ func (n *pathNetwork) SendFrame(to path.Path, control bool, frame []byte) {
 	}
 }
 
-// remoteOf returns the remote at the other end of a path.
+// remoteOf returns the remote at the other end of a path. What the agent answers, or
+// chooses because of it, was authentic: packets leave from the address that it was
+// sent to from then on.
 func (n *pathNetwork) remoteOf(at path.Path) *remote {
+	if r := n.arriving; r != nil && r.path() == at {
+		(*paths)(n).remember(at, r)
+		return r
+	}
 	if r := n.known[at]; r != nil {
 		return r
 	}

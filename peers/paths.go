@@ -47,6 +47,7 @@ type paths struct {
 
 	mu         sync.Mutex // held while the agent works; guards the fields below
 	known      map[path.Path]*remote
+	arriving   *remote // of the frame that the agent is given
 	configured map[Key]netip.AddrPort
 	relays     []path.Relay
 	local      []netip.Addr

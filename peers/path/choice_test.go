@@ -115,7 +115,13 @@ func TestSilence(t *testing.T) {
 		{"nothing was sent", silence{sent: ago(2 * time.Second), heard: ago(5 * time.Second), asked: ago(time.Second), rtt: 20 * ms}, false, false, false},
 		{"600 ms, not asked yet", silence{sent: ago(0), heard: ago(600 * ms), rtt: 20 * ms}, true, false, false},
 		{"600 ms, asked just now", silence{sent: ago(0), heard: ago(600 * ms), asked: ago(290 * ms), rtt: 20 * ms}, true, false, false},
-		{"600 ms", silence{sent: ago(0), heard: ago(600 * ms), asked: ago(291 * ms), rtt: 20 * ms}, true, true, false},
+		{"600 ms", silence{sent: ago(0), heard: ago(600 * ms), asked: ago(291 * ms), rtt: 20 * ms}, true, true, true},
+		{"packets, and no answer", silence{sent: ago(0), heard: ago(0), asked: ago(291 * ms), rtt: 20 * ms}, true, false, false},
+		{"packets, and the peer asks elsewhere", silence{sent: ago(0), heard: ago(0), pinged: ago(590 * ms), rtt: 20 * ms}, true, false, false},
+		{"packets, no answer, and the peer asks elsewhere", silence{sent: ago(0), heard: ago(0), pinged: ago(590 * ms), asked: ago(291 * ms), rtt: 20 * ms}, true, true, true},
+		{"the peer asks elsewhere, nothing was sent", silence{heard: ago(0), pinged: ago(590 * ms), asked: ago(291 * ms), rtt: 20 * ms}, true, false, false},
+		{"packets, and no answer yet", silence{sent: ago(0), heard: ago(0), asked: ago(290 * ms), rtt: 20 * ms}, false, false, false},
+		{"packets, and no answer, nothing was sent", silence{sent: ago(2 * time.Second), heard: ago(0), asked: ago(time.Second), rtt: 20 * ms}, false, false, false},
 		{"600 ms on a slow path", silence{sent: ago(0), heard: ago(600 * ms), asked: ago(350 * ms), rtt: 200 * ms}, true, false, false},
 		{"590 ms", silence{sent: ago(0), heard: ago(590 * ms), asked: ago(340 * ms), rtt: 20 * ms}, true, false, false},
 		{"packets have moved", silence{sent: ago(0), heard: ago(300 * ms), other: ago(10 * ms), moved: true, rtt: 20 * ms}, true, true, false},
@@ -165,12 +171,13 @@ func TestUnlikely(t *testing.T) {
 		asked, sent, answered int
 		want                  bool
 	}{
-		{3, 3, 3, true},
-		{2, 2, 2, false},
-		{3, 3, 0, false},  // nothing passes
-		{3, 3, 1, false},  // so much is lost that the wide ones may be, too
-		{6, 6, 3, true},   // but not all of six
-		{12, 12, 4, true}, //
+		{5, 5, 5, true},
+		{4, 4, 4, false},
+		{5, 5, 0, false},  // nothing passes
+		{5, 5, 1, false},  // so much is lost that the wide ones may be, too
+		{6, 6, 3, false},  // nor of six
+		{9, 9, 5, true},   // but hardly all of nine
+		{12, 12, 6, true}, //
 	} {
 		if got := unlikely(tt.asked, tt.sent, tt.answered); got != tt.want {
 			t.Errorf("%+v: got %v", tt, got)

@@ -26,28 +26,35 @@ type silence struct {
 	answer moment        // an answer came over the path
 	asked  moment        // the oldest Ping that is unanswered since the last answer was sent
 	other  moment        // a packet came over another path
+	pinged moment        // a Ping came over another path: does the peer look for one?
 	moved  bool          // and the ones before had come over this path
 	rtt    time.Duration // of the path
 }
 
 // suspicious reports whether the peer is to be asked over the path now.
 func (s silence) suspicious(at moment) bool {
-	return at-s.sent < talking && at-s.heard >= askAfter || at-s.other < talking
+	return at-s.sent < talking && (at-s.heard >= askAfter || s.unanswered(at, askAfter)) ||
+		at-s.other < talking || at-s.pinged < talking
+}
+
+// unanswered reports whether a Ping has waited for longer than an answer and this
+// time more take.
+func (s silence) unanswered(at moment, more time.Duration) bool {
+	return s.asked != 0 && at-s.asked > more+2*s.rtt
 }
 
 // doubtful reports whether the path is to be doubted, and whether only an answer
-// ends that: when packets come over this path and over another one as well, the
-// peer doubts the path, so that it may be cut in one direction.
+// ends that. It does where a Ping is unanswered: packets of the peer say nothing
+// about our direction, and the path may be cut in that alone. The peer, which hears
+// nothing then, asks over other paths and sends packets over them; as long as those
+// come over this path as well, its Pings are all that tells.
 func (s silence) doubtful(at moment) (doubtful, answerOnly bool) {
-	unanswered := s.asked != 0 && at-s.asked > askAfter+2*s.rtt
-	other := at-s.other < movedAfter
+	sent, other, pinged := at-s.sent < talking, at-s.other < movedAfter, at-s.pinged < doubtAfter
 	switch {
 	case other && s.moved && at-s.heard >= movedAfter:
 		return true, false
-	case other && unanswered:
+	case (other || sent && pinged) && s.unanswered(at, askAfter), sent && at-s.heard >= doubtAfter && s.unanswered(at, askAfter):
 		return true, true
-	case at-s.sent < talking && at-s.heard >= doubtAfter && unanswered:
-		return true, false
 	}
 	return false, false
 }
@@ -76,7 +83,7 @@ func (d doubt) dead(s silence, at moment) bool {
 // silence returns what is known about the path in use.
 func (p *peer) silence() silence {
 	c := p.primary
-	s := silence{sent: p.lastSent, heard: max(c.lastAnswer, c.packet), answer: c.lastAnswer, other: p.otherAt, moved: p.moved, rtt: c.rtt}
+	s := silence{sent: p.lastSent, heard: max(c.lastAnswer, c.packet), answer: c.lastAnswer, other: p.otherAt, pinged: p.pingedAt, moved: p.moved, rtt: c.rtt}
 	s.asked = p.oldestUnanswered(c)
 	return s
 }

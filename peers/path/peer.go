@@ -55,6 +55,7 @@ type peer struct {
 	chosenAt  moment // of primary
 	doubt     doubt
 	otherAt   moment // a packet came over otherPath, which is not the primary
+	pingedAt  moment // a Ping came over another path than the primary
 	otherPath Path
 	lastOver  Path // of the last packet
 	moved     bool // packets came over the primary path and then over another

@@ -92,7 +92,7 @@ func (p *peer) interval(at moment, c *candidate) moment {
 	switch {
 	case c == p.primary:
 		// An answer is missing: there is time for a dozen before trust ends.
-		if c.trustedUntil-at < heartbeat || p.silence().suspicious(at) {
+		if c.trustedUntil-at < heartbeat || p.doubt.on || p.silence().suspicious(at) {
 			return askAfter
 		}
 		return heartbeat
@@ -186,6 +186,9 @@ func (p *peer) receivedPing(at moment, from Path, c *candidate, body []byte) dro
 		if isNew {
 			c.heard = at
 		}
+	}
+	if p.primary != nil && p.primary.path != from {
+		p.pingedAt = at
 	}
 	pong := disco.Pong{TxID: m.TxID, Observed: from.Addr, Size: m.Pad}
 	p.a.body = pong.AppendBody(p.a.body[:0])

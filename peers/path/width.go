@@ -5,6 +5,7 @@ package path
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/tunrouter/tunrouter/peers/disco"
@@ -13,11 +14,11 @@ import (
 const (
 	// wideAsks is how many Pings at least ask whether full packets fit, and
 	// maxWideAsks how many when the path loses Pings of any length.
-	wideAsks, maxWideAsks = 3, 12
+	wideAsks, maxWideAsks = 5, 12
 	widePause             = time.Second
 	widePauseOnTrial      = trialPause
 	// wideChance is how likely it may be that all were lost by chance.
-	wideChance = 0.02
+	wideChance = 0.001
 	// measureAgain is how long a result counts for a path in use, or for one that
 	// was narrow.
 	measureAgain = 10 * time.Minute
@@ -123,7 +124,10 @@ func (p *peer) measure(at moment, c *candidate) {
 	if !w.asking {
 		*w = widthState{verdict: w.verdict, known: w.known, at: w.at, asking: true}
 	}
-	if unlikely(w.asked, w.shortSent, w.shortAnswered) {
+	// What the path lost before counts as well: three short answers say little.
+	before := int(c.counted)
+	answered := before - bits.OnesCount16(c.lost)
+	if unlikely(w.asked, w.shortSent+before, w.shortAnswered+answered) {
 		if w.verdict != narrow {
 			p.a.log.Debug("path is narrow", "peer", shortKey(p.key), "path", c.path, "bytes", p.a.width)
 		}
