@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -219,6 +220,11 @@ func TestExecRoot(t *testing.T) {
 // TestExecSignals: signals to the router reach the command, ^C does not end the
 // router, and neither outlives the other.
 func TestExecSignals(t *testing.T) {
+	// Under nohup(1) the command would ignore SIGHUP, as it should; caught here it has
+	// its usual effect there.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	l := newExecLab(t, "")
 	const wait = `readlink /proc/self/ns/net; while :; do sleep 0.05; done`
 	for _, tt := range []struct {
