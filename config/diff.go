@@ -22,6 +22,8 @@ type Changes struct {
 	Proxy ProxyChanges
 	// Relays says that those in use differ. The same ones in another order are different.
 	Relays bool
+	// Metrics says that Metrics, MetricsToken or MetricsPeers of [Router] differ.
+	Metrics bool
 	// RelayServer says what differs in what this router offers itself.
 	RelayServer RelayServerChanges
 }
@@ -29,7 +31,7 @@ type Changes struct {
 // Empty reports whether there is nothing to do.
 func (c Changes) Empty() bool {
 	return !c.PeersChanged() && c.Interface == InterfaceChanges{} && c.Router == RouterChanges{} && !c.Filter && c.Proxy.Empty() &&
-		!c.Relays && c.RelayServer == RelayServerChanges{}
+		!c.Relays && !c.Metrics && c.RelayServer == RelayServerChanges{}
 }
 
 // PeersChanged reports whether any peer is added, removed or changed.
@@ -46,6 +48,7 @@ func (c Changes) LogValue() slog.Value {
 		slog.Bool("filter", c.Filter),
 		slog.Any("proxy", c.Proxy.Names()),
 		slog.Bool("relays", c.Relays),
+		slog.Bool("metrics", c.Metrics),
 		slog.Any("relay_server", c.RelayServer.Names()),
 	)
 }
@@ -90,7 +93,8 @@ type RouterChanges struct {
 	Sockets, GSO, GRO                           bool
 	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
 	FlushTimeout, ReceiveBuffer, SendBuffer     bool
-	ControlSocket, LogLevel                     bool
+	ControlSocket                               bool
+	LogLevel                                    bool // and LogFormat: what is logged, and how
 }
 
 // Names returns the names of the fields that differ.
@@ -151,6 +155,7 @@ func Diff(old, new *Config) Changes {
 		Filter:    !old.Filter.equal(&new.Filter),
 		Proxy:     diffProxy(&old.Proxy, &new.Proxy),
 		Relays:    !sameRelays(old.Relays, new.Relays),
+		Metrics:   old.Router.Metrics != new.Router.Metrics,
 
 		RelayServer: diffRelayServer(old, new),
 	}
@@ -220,7 +225,7 @@ func diffRouter(old, new *Router) RouterChanges {
 		ReceiveBuffer:  old.ReceiveBuffer != new.ReceiveBuffer,
 		SendBuffer:     old.SendBuffer != new.SendBuffer,
 		ControlSocket:  old.ControlSocket != new.ControlSocket,
-		LogLevel:       old.LogLevel != new.LogLevel || old.LogLevelSet != new.LogLevelSet,
+		LogLevel:       !sameLog(old, new),
 
 		SubnetRouterPerPeer: old.SubnetRouterPerPeer != new.SubnetRouterPerPeer,
 	}

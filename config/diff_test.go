@@ -50,6 +50,8 @@ func TestDiffFields(t *testing.T) {
 		reflect.TypeFor[config.Forwarding]():   config.ForwardingIsolated,
 		reflect.TypeFor[config.Switch]():       config.SwitchUnset,
 		reflect.TypeFor[slog.Level]():          slog.LevelError,
+		reflect.TypeFor[[]config.RoomLevel]():  []config.RoomLevel{{Room: "tun", Level: slog.LevelError}},
+		reflect.TypeFor[config.LogFormat]():    config.LogFormatText,
 		reflect.TypeFor[config.SubnetRouter](): config.SubnetRouter{Any: true},
 		reflect.TypeFor[config.Recovery]():     config.RecoveryRACK,
 		reflect.TypeFor[config.Congestion]():   config.CongestionCubic,
@@ -65,7 +67,7 @@ func TestDiffFields(t *testing.T) {
 			func(c config.Changes) []string { return c.Interface.Names() }, nil},
 		{"Router", func(c *config.Config) any { return &c.Router },
 			func(c config.Changes) []string { return c.Router.Names() },
-			map[string]string{"LogLevelSet": "LogLevel", "ModeSet": ""}},
+			map[string]string{"LogLevelSet": "LogLevel", "LogRooms": "LogLevel", "LogFormat": "LogLevel", "Metrics": "", "ModeSet": ""}},
 		{"Peer", func(c *config.Config) any { return &c.Peers[0] },
 			func(c config.Changes) []string {
 				if len(c.Changed) != 1 {

@@ -86,7 +86,7 @@
 //
 // Parse and Load report all mistakes of a file at once as an [*Error], each with
 // file, line, key and what would be right. Private and preshared keys, and
-// anything that looks like one, never appear in a message, and neither do user names
+// anything that looks like one, never appear in a message, and neither do tokens, user names
 // and passwords.
 //
 // # Memory and concurrency

@@ -23,6 +23,7 @@ func (p *parser) finish() {
 	})
 	p.finishServices()
 	p.finishMode()
+	p.finishMetrics()
 	if len(p.problems) == 0 {
 		p.in(p.wgFile, func() {
 			p.mergePeers()

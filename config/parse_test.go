@@ -205,6 +205,26 @@ func TestRouterKeys(t *testing.T) {
 		{"level info", "LogLevel = Info", config.Router{LogLevelSet: true}},
 		{"level warn", "LogLevel = warn", config.Router{LogLevel: slog.LevelWarn, LogLevelSet: true}},
 		{"level error", "LogLevel = error", config.Router{LogLevel: slog.LevelError, LogLevelSet: true}},
+		{"level of rooms", "LogLevel = Peers = Debug,warn , netstack=info", config.Router{
+			LogLevel: slog.LevelWarn, LogLevelSet: true, LogRooms: []config.RoomLevel{{"netstack", slog.LevelInfo}, {"peers", slog.LevelDebug}},
+		}},
+		{"level of a room only", "LogLevel = tun=error", config.Router{LogRooms: []config.RoomLevel{{"tun", slog.LevelError}}}},
+		{"levels given again", "LogLevel = warn, tun=error\nLogLevel = hub=debug", config.Router{LogRooms: []config.RoomLevel{{"hub", slog.LevelDebug}}}},
+		{"metrics", "Metrics = 127.0.0.1:9586", config.Router{Metrics: config.Metrics{Listen: "127.0.0.1:9586"}}},
+		{"metrics on localhost", "Metrics = LocalHost : 1", config.Router{Metrics: config.Metrics{Listen: "localhost:1"}}},
+		{"metrics on a socket", "Metrics = unix:/run/my router.http", config.Router{Metrics: config.Metrics{Listen: "unix:/run/my router.http"}}},
+		{"metrics off", "Metrics = [::]:1\nMetrics = Off", config.Router{}},
+		{"metrics for others", "Metrics = [2001:DB8:0::1]:1\nMetricsToken = 0123456789abcdef", config.Router{
+			Metrics: config.Metrics{Listen: "[2001:db8::1]:1", Token: "0123456789abcdef"},
+		}},
+		{"metrics with a file", "Metrics = 0.0.0.0:1\nMetricsToken = 0123456789abcdef\nMetricsToken = /etc/my token", config.Router{
+			Metrics: config.Metrics{Listen: "0.0.0.0:1", TokenFile: "/etc/my token"},
+		}},
+		{"metrics of some", "MetricsPeers = off\nMetricsPeers = 7", config.Router{Metrics: config.Metrics{Peers: 7}}},
+		{"metrics of none", "MetricsPeers = OFF", config.Router{Metrics: config.Metrics{Peers: config.MetricsPeersOff}}},
+		{"metrics of all", "MetricsPeers = 7\nMetricsPeers = all", config.Router{}},
+		{"log as text", "LogFormat = Text", config.Router{LogFormat: config.LogFormatText}},
+		{"log as JSON", "LogFormat = JSON", config.Router{LogFormat: config.LogFormatJSON}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

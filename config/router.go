@@ -73,9 +73,16 @@ type Router struct {
 	// /var/run/wireguard/NAME.sock, [ControlSocketOff] is none.
 	ControlSocket string
 
+	// Metrics is where counters and the status page are served.
+	Metrics Metrics
+
 	// LogLevel counts only when LogLevelSet: the zero Level is info.
 	LogLevel    slog.Level
 	LogLevelSet bool
+	// LogRooms are the rooms that have a level of their own, by name, each once.
+	LogRooms []RoomLevel
+	// LogFormat is the form of the log.
+	LogFormat LogFormat
 }
 
 // ControlSocketOff is the value of [Router.ControlSocket] for no socket.
@@ -145,8 +152,7 @@ func routerKeys() []key {
 		setSwitch("Discovery", func(r *Router) *Switch { return &r.Discovery }, "on", "off"),
 	}, socketKeys(), []key{
 		{name: "ControlSocket", set: setControlSocket, spaced: true},
-		{name: "LogLevel", set: setLogLevel, spaced: true},
-	})
+	}, metricsKeys(), logKeys())
 }
 
 func setMode(e *entry) {
@@ -173,12 +179,5 @@ func setControlSocket(e *entry) {
 		e.wrong("write a shorter one", "path is %d bytes long, a socket takes %d", len(e.value), maxSocketPath)
 	default:
 		*path = e.value
-	}
-}
-
-func setLogLevel(e *entry) {
-	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	if n, ok := e.choice("debug", "info", "warn", "error"); ok {
-		e.cfg.Router.LogLevel, e.cfg.Router.LogLevelSet = levels[n], true
 	}
 }

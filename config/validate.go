@@ -87,6 +87,9 @@ func (c *Config) lost(p *parser, found []Problem) []Problem {
 			}
 		}
 	}
+	if changes.Metrics {
+		names = append(names, "Router.Metrics")
+	}
 	if changes.Filter {
 		names = append(names, "Filter")
 	}

@@ -180,9 +180,8 @@ func (d *document) writeRouter(r *Router, implied Mode) {
 	if r.ControlSocket != "" {
 		d.line("ControlSocket", r.ControlSocket)
 	}
-	if r.LogLevelSet {
-		d.line("LogLevel", strings.ToLower(r.LogLevel.String()))
-	}
+	d.writeMetrics(&r.Metrics)
+	d.writeLog(r)
 }
 
 // writeSockets writes the keys about the UDP sockets that are not at their default.
