@@ -25,8 +25,8 @@ const module = "github.com/tunrouter/tunrouter"
 // rooms says which rooms of the project each room may import. A room that is
 // missing here fails the test: it needs a place in the house first.
 var rooms = map[string][]string{
-	"cmd/router":        {"engine", "config", "uapi", "tunwrap", "peers/path", "internal/hostnet", "internal/sandbox"},
-	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "netstack/resolver", "peers", "peers/disco", "peers/path", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "internal/hostnet", "internal/sys"},
+	"cmd/router":        {"engine", "config", "uapi", "tunwrap", "peers/path", "internal/hostnet", "internal/roomlog", "internal/sandbox"},
+	"engine":            {"config", "uapi", "tunwrap", "tunwrap/filter", "tunwrap/hub", "tunwrap/inner", "netstack", "netstack/proxy", "netstack/resolver", "peers", "peers/disco", "peers/path", "peers/relay", "batching", "batching/xdp", "geneve", "metrics", "metrics/web", "internal/hostnet", "internal/roomlog", "internal/sys"},
 	"config":            {},
 	"uapi":              {},
 	"tunwrap":           {"internal/sys"},
@@ -45,8 +45,10 @@ var rooms = map[string][]string{
 	"batching/xdp":      {"batching", "geneve", "internal/sys"},
 	"geneve":            {},
 	"metrics":           {},
+	"metrics/web":       {},
 	"internal/hostnet":  {},
 	"internal/sandbox":  {"internal/hostnet", "tunwrap"},
+	"internal/roomlog":  {},
 	"internal/sys":      {},
 	"internal/testutil": {"internal/sys"},
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// defaultBuffer is the size of a socket buffer when none is asked for: 7 MiB, as
+// DefaultBuffer is the size of a socket buffer when none is asked for: 7 MiB, as
 // wireguard-go and Tailscale use. At 10 Gbit/s it is 6 ms, a scheduling delay.
-const defaultBuffer = 7 << 20
+const DefaultBuffer = 7 << 20
 
 // defaultGSORetry is how long a destination stays unsegmented. Routes and MTUs
 // change in minutes; one failed call a minute costs nothing.
@@ -96,10 +96,10 @@ func (o *Options) withDefaults() Options {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
 	if out.ReceiveBuffer == 0 {
-		out.ReceiveBuffer = defaultBuffer
+		out.ReceiveBuffer = DefaultBuffer
 	}
 	if out.SendBuffer == 0 {
-		out.SendBuffer = defaultBuffer
+		out.SendBuffer = DefaultBuffer
 	}
 	if out.GSORetry == 0 {
 		out.GSORetry = defaultGSORetry

@@ -18,6 +18,7 @@ import (
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/internal/hostnet"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/netstack/proxy"
 	"github.com/tunrouter/tunrouter/peers"
@@ -37,6 +38,9 @@ const undoTimeout = 30 * time.Second
 type Engine struct {
 	// Immutable after New.
 	log     *slog.Logger
+	rooms   map[string]*slog.Logger // for rooms below
+	mode    config.Mode
+	started time.Time
 	opts    Options
 	name    string
 	tun     *tunwrap.Device
@@ -50,6 +54,10 @@ type Engine struct {
 	services *services // none unless in netstack mode
 	relays   *relays
 	serving  *relayServer
+	observer observer
+	advice   advice
+	link     *hostnet.LinkWatch // nil: no TUN of this host, or the kernel does not tell
+	counted  handshakeCounters
 	inside   *inside // nil: what the router sends never goes through the tunnel
 
 	mu      sync.Mutex // serialises changes and guards the fields below
@@ -88,10 +96,12 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 		moved:   true,
 		done:    make(chan struct{}),
 	}
-	e.log = e.opts.Logger
+	e.rooms = roomLoggers(e.opts.Logger)
+	e.log = e.logOf(roomlog.Engine)
+	e.mode, e.started = cfg.Router.Mode, time.Now()
 	e.services = newServices(e.log)
-	e.relays = newRelays(e.log)
-	e.serving = newRelayServer(e.log)
+	e.relays = newRelays(e.logOf(roomlog.Peers))
+	e.serving = newRelayServer(e.logOf(roomlog.Relay))
 	e.control = e.opts.Control
 	defer func() {
 		if err != nil {
@@ -110,14 +120,19 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	e.sockets = e.socketSettings(&cfg.Router)
 	e.bind = peers.NewBind(e.bindOptions(e.sockets))
 	e.openInside()
-	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.log), deviceOptions()...)
+	e.openLink()
+	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.logOf(roomlog.Device)), deviceOptions(&e.counted)...)
 	if err := e.start(); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
 	err = e.updateRelayLocked(cfg)
+	e.updateAdviceLocked(cfg)
 	e.mu.Unlock()
 	if err != nil {
+		return nil, err
+	}
+	if err := e.updateObserver(cfg); err != nil {
 		return nil, err
 	}
 	if err := e.updateServices(cfg, false); err != nil {
@@ -191,6 +206,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { return e.bind.RunResolver(ctx) })
 	g.Go(func() error { return e.bind.RunPaths(ctx) })
+	if e.link != nil {
+		g.Go(func() error { e.link.Run(ctx); return nil })
+	}
 	g.Go(func() error { return e.followRoutes(ctx) })
 	g.Go(func() error { return e.followPaths(ctx) })
 	g.Go(func() error {
@@ -239,7 +257,11 @@ func (e *Engine) close() error {
 	if e.control != nil {
 		errs = errors.Join(errs, e.control.Close())
 	}
-	errs = errors.Join(errs, e.services.close(), e.serving.close(), e.hostDown(ctx))
+	errs = errors.Join(errs, e.observer.close(), e.services.close(), e.serving.close())
+	if e.link != nil {
+		e.link.Close()
+	}
+	errs = errors.Join(errs, e.hostDown(ctx))
 	if e.dev != nil {
 		e.log.Info("router ended", "name", e.name)
 	}
@@ -331,7 +353,7 @@ func (e *Engine) openControl() error {
 	if path == "" {
 		path = filepath.Join(e.opts.ControlDir, e.name+".sock")
 	}
-	s, err := uapi.Listen(path, &uapi.Options{Logger: e.log})
+	s, err := uapi.Listen(path, &uapi.Options{Logger: e.logOf(roomlog.Control)})
 	switch {
 	case err == nil:
 		e.control = s

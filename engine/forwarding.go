@@ -9,6 +9,7 @@ import (
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/internal/hostnet"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/tunwrap/filter"
 	"github.com/tunrouter/tunrouter/tunwrap/hub"
@@ -38,7 +39,7 @@ func (e *Engine) openHub() error {
 		return fmt.Errorf("[Filter]: %w", err)
 	}
 	e.filter = f
-	e.hub, err = hub.New(e.tun, &hub.Options{Logger: e.log, Filter: f})
+	e.hub, err = hub.New(e.tun, &hub.Options{Logger: e.logOf(roomlog.Hub), Filter: f})
 	return err
 }
 

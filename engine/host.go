@@ -12,6 +12,7 @@ import (
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/internal/hostnet"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
@@ -25,7 +26,7 @@ type hostState struct {
 func (e *Engine) hostOptions() *hostnet.Options {
 	in := &e.cfg.Interface
 	o := &hostnet.Options{
-		Logger:     e.log,
+		Logger:     e.logOf(roomlog.Host),
 		Interface:  e.name,
 		Addresses:  in.Addresses,
 		MTU:        in.MTU,

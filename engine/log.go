@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/device"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/netstack"
 	"golang.org/x/time/rate"
 )
@@ -24,9 +25,9 @@ const (
 // deviceLogger hands the device's lines to log: its verbose ones as debug, its
 // errors as warnings, rate limited.
 func deviceLogger(log *slog.Logger) *device.Logger {
-	l := &device.Logger{Verbosef: device.DiscardLogf}
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		l.Verbosef = func(format string, args ...any) {
+	l := &device.Logger{}
+	l.Verbosef = func(format string, args ...any) {
+		if log.Enabled(context.Background(), slog.LevelDebug) { // it may change
 			log.Debug("device", "text", fmt.Sprintf(format, args...))
 		}
 	}
@@ -46,7 +47,24 @@ func deviceLogger(log *slog.Logger) *device.Logger {
 	return l
 }
 
+// roomLoggers returns a logger for each room, so that each may have a level of its own.
+func roomLoggers(log *slog.Logger) map[string]*slog.Logger {
+	rooms := make(map[string]*slog.Logger)
+	for _, room := range roomlog.Rooms() {
+		rooms[room] = roomlog.For(log, room)
+	}
+	return rooms
+}
+
+// logOf returns the logger of a room.
+func (e *Engine) logOf(room string) *slog.Logger {
+	if l := e.rooms[room]; l != nil {
+		return l
+	}
+	return e.log
+}
+
 // RedirectStackLog sends what the TCP/IP stack of netstack mode logs by itself to
 // log, as debug lines, in place of standard error. It is process-wide: for main
 // functions, once, before [New].
-func RedirectStackLog(log *slog.Logger) { netstack.RedirectLog(log) }
+func RedirectStackLog(log *slog.Logger) { netstack.RedirectLog(roomlog.For(log, roomlog.Netstack)) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/netstack"
 	"github.com/tunrouter/tunrouter/tunwrap"
 )
@@ -24,18 +25,19 @@ const (
 	maxQueue    = 1024
 )
 
-func deviceOptions() []device.Option {
+func deviceOptions(counted *handshakeCounters) []device.Option {
 	n := min(maxQueue, queuePerCPU*max(2, runtime.NumCPU()))
 	return []device.Option{
 		device.WithQueueInboundSize(n),
 		device.WithQueueOutboundSize(n),
+		device.WithMetrics(counted.metrics()),
 	}
 }
 
 // openDevice makes the host side: the device that was passed in, a kernel TUN,
 // or a netstack.
 func (e *Engine) openDevice() error {
-	o := &tunwrap.Options{Logger: e.log, Queues: e.cfg.Router.Queues, TxQueueLen: e.cfg.Router.TxQueueLength, MTU: tunMTU(e.cfg)}
+	o := &tunwrap.Options{Logger: e.logOf(roomlog.Tun), Queues: e.cfg.Router.Queues, TxQueueLen: e.cfg.Router.TxQueueLength, MTU: tunMTU(e.cfg)}
 	var err error
 	given, wrapped := e.opts.Device.(*tunwrap.Device)
 	switch {
@@ -69,7 +71,7 @@ func (e *Engine) openNetstack() error {
 	dev, err := netstack.New(&netstack.Options{
 		Addresses: addrsOf(e.cfg.Interface.Addresses),
 		MTU:       tunMTU(e.cfg),
-		Logger:    e.log,
+		Logger:    e.logOf(roomlog.Netstack),
 
 		DNS:    dnsServers(&e.cfg.Interface),
 		Search: e.cfg.Interface.DNSSearch,

@@ -59,6 +59,12 @@ type Options struct {
 	// Lookup resolves endpoint names; nil means the host's resolver.
 	Lookup peers.Lookup
 
+	// Version is that of the program, for metrics and the status page.
+	Version string
+	// Describe returns what /api/v1/status shows of the device, without secrets, as
+	// JSON. Nil leaves it out.
+	Describe func(name string, d *uapi.Device) any
+
 	// Load reads the configuration again, for a reload asked for over the
 	// control socket. Nil means such a reload is refused.
 	Load func() (*config.Config, error)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/netstack/proxy"
 	"github.com/tunrouter/tunrouter/netstack/resolver"
 )
@@ -31,7 +32,7 @@ func (e *Engine) wantedServices(cfg *config.Config) []wantedService {
 		w.open = func() (service, error) {
 			return opened(proxy.ListenSOCKS5(n, &proxy.SOCKS5Options{
 				Listen: w.listen, Username: s.Username, Password: string(s.Password), DisableUDP: s.UDP == config.SwitchOff,
-				Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.log,
+				Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.logOf(roomlog.Proxy),
 			}))
 		}
 		s.Line = 0
@@ -44,7 +45,7 @@ func (e *Engine) wantedServices(cfg *config.Config) []wantedService {
 		w.open = func() (service, error) {
 			return opened(proxy.ListenHTTP(n, &proxy.HTTPOptions{
 				Listen: w.listen, Username: s.Username, Password: string(s.Password), CertFile: s.CertFile, KeyFile: s.KeyFile,
-				Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.log,
+				Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.logOf(roomlog.Proxy),
 			}))
 		}
 		s.Line = 0
@@ -75,7 +76,7 @@ func (e *Engine) tcpForwards(section string, list []config.TCPForward, inside bo
 		w := wantedService{section: section, line: s.Line, listen: s.BindAddress.String(), target: s.Target.String()}
 		w.place = side(inside) + " tcp " + w.listen
 		w.open = func() (service, error) {
-			o := &proxy.TCPForwardOptions{Listen: w.listen, Target: w.target, Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.log}
+			o := &proxy.TCPForwardOptions{Listen: w.listen, Target: w.target, Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.logOf(roomlog.Proxy)}
 			if inside {
 				return opened(proxy.ListenTCPServer(e.Net(), o))
 			}
@@ -95,7 +96,7 @@ func (e *Engine) udpForwards(section string, list []config.UDPForward, inside bo
 		w := wantedService{section: section, line: s.Line, listen: s.BindAddress.String(), target: s.Target.String()}
 		w.place = side(inside) + " udp " + w.listen
 		w.open = func() (service, error) {
-			o := &proxy.UDPForwardOptions{Listen: w.listen, Target: w.target, Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.log}
+			o := &proxy.UDPForwardOptions{Listen: w.listen, Target: w.target, Limits: limits(s.MaxConnections, s.MaxPerClient), Logger: e.logOf(roomlog.Proxy)}
 			switch {
 			case s.InactivityTimeoutSet && s.InactivityTimeout == 0:
 				o.InactivityTimeout = -1 // never
@@ -122,7 +123,7 @@ func (e *Engine) stdio(s *config.STDIO) wantedService {
 			if e.opts.Stdin == nil || e.opts.Stdout == nil {
 				return nil, errors.New("there is no standard input and output to connect; run it with \"router up\"")
 			}
-			return opened(proxy.NewSTDIO(e.Net(), &proxy.STDIOOptions{Target: target, In: e.opts.Stdin, Out: e.opts.Stdout, Logger: e.log}))
+			return opened(proxy.NewSTDIO(e.Net(), &proxy.STDIOOptions{Target: target, In: e.opts.Stdin, Out: e.opts.Stdout, Logger: e.logOf(roomlog.Proxy)}))
 		},
 	}
 }
@@ -135,7 +136,7 @@ func (e *Engine) subnetOptions(r *config.Router) *proxy.SubnetRouterOptions {
 			key, ok := e.allowed.ownerOf(a)
 			return key, ok
 		},
-		Logger: e.log,
+		Logger: e.logOf(roomlog.Proxy),
 	}
 	o.TCP.PerClient, o.UDP.PerClient = r.SubnetRouterPerPeer, r.SubnetRouterPerPeer
 	return o

@@ -99,6 +99,10 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	}
 	e.moved = true
 	e.updateRoutesLocked(e.hubActive)
+	if err := e.updateObserver(cfg); err != nil {
+		return err
+	}
+	e.updateAdviceLocked(cfg)
 	e.log.Info("configuration reloaded", "added", len(ch.Added), "removed", len(ch.Removed), "changed", len(ch.Changed))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/peers"
 )
 
@@ -24,7 +25,7 @@ func (e *Engine) socketSettings(r *config.Router) socketSettings {
 	return socketSettings{
 		count: r.Sockets,
 		options: batching.Options{
-			Logger:        e.log,
+			Logger:        e.logOf(roomlog.Peers),
 			DisableGSO:    r.GSO == config.SwitchOff,
 			DisableGRO:    r.GRO == config.SwitchOff,
 			MaxSegments:   r.GSOSegments,
@@ -51,7 +52,7 @@ func batchingMode(s config.Switch) batching.Mode {
 // bindOptions returns the options of a Bind with the sockets of s.
 func (e *Engine) bindOptions(s socketSettings) *peers.Options {
 	return &peers.Options{
-		Logger:   e.log,
+		Logger:   e.logOf(roomlog.Peers),
 		Socket:   s.options,
 		Sockets:  s.count,
 		ListenOn: e.opts.ListenOn,

@@ -45,6 +45,10 @@ func (e *Engine) Status() (*uapi.Device, error) {
 		return nil, fmt.Errorf("describe proxies and forwards: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
+	if lines, err = e.adviceLines(); err != nil {
+		return nil, fmt.Errorf("describe the host: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
 	if lines, err = e.relayLines(); err != nil {
 		return nil, fmt.Errorf("describe relays: %w", err)
 	}

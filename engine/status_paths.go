@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/peers/path"
 	"github.com/tunrouter/tunrouter/uapi"
@@ -98,8 +99,27 @@ func (h handler) Ask(name string, args []uapi.KeyValue) ([]byte, error) {
 			return nil, err
 		}
 		return json.Marshal(&r)
+	case "log":
+		return h.e.askLog(args)
 	}
 	return nil, errUnknownQuestion
+}
+
+// askLog changes the levels of the log as each level says, and returns what they are.
+func (e *Engine) askLog(args []uapi.KeyValue) ([]byte, error) {
+	levels := roomlog.Of(e.log)
+	if levels == nil {
+		return nil, errUnknownQuestion
+	}
+	for _, kv := range args {
+		if kv.Key != "level" {
+			continue
+		}
+		if err := levels.Change(kv.Value); err != nil {
+			return nil, &uapi.Error{Errno: uapi.ErrnoInvalid, Err: err}
+		}
+	}
+	return json.Marshal(map[string]string{"level": levels.Setting().String()})
 }
 
 // peerArgument returns the key called peer, in base64 or in hexadecimal.

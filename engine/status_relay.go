@@ -43,6 +43,18 @@ func extraOf[T any](d *uapi.Device, key string) *T {
 	return nil
 }
 
+// extrasOf is extraOf for lines of which there may be several.
+func extrasOf[T any](d *uapi.Device, key string) []T {
+	var out []T
+	for _, kv := range d.Extra {
+		var v T
+		if kv.Key == key && json.Unmarshal([]byte(kv.Value), &v) == nil {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // relayLines returns the lines that DiscoveryOf and RelayOf read.
 func (e *Engine) relayLines() (lines []uapi.KeyValue, err error) {
 	if s, ok := e.bind.PathStats(); ok {

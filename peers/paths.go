@@ -218,6 +218,13 @@ func (b *Bind) PathStatus(key Key) (s path.PeerStatus, ok bool) {
 	return s, ok
 }
 
+// KnownRelays returns what is known of the relays, without asking them; false while
+// discovery is off.
+func (b *Bind) KnownRelays() (list []path.RelayStatus, ok bool) {
+	b.paths.change(func(a *path.Agent, _ time.Time) { list, ok = a.NetCheck().Relays, true })
+	return list, ok
+}
+
 // answerTime is how long [Bind.NetCheck] waits for relays to answer.
 const answerTime = 2 * time.Second
 

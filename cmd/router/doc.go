@@ -21,10 +21,11 @@
 // The environment is read here, once, at the start (environment.go), and
 // nowhere else in the project: WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND and
 // LOG_LEVEL as wireguard-go knows them; NOTIFY_SOCKET and JOURNAL_STREAM as
-// systemd sets them.
+// systemd sets them; NO_COLOR and TERM for "router top".
 //
 // # Goroutines
 //
 // The command's own goroutine waits for everything it starts before the program
-// ends. There is no packet memory here.
+// ends, apart from what reads the keys of "router top" where that cannot be told to give up.
+// There is no packet memory here.
 package main

@@ -63,7 +63,8 @@ func TestBadDescriptors(t *testing.T) {
 func TestLoggerTime(t *testing.T) {
 	for _, journal := range []bool{false, true} {
 		var b bytes.Buffer
-		newLogger(&b, "text", slog.LevelInfo, journal).Info("hello", "time", "kept")
+		_, log := newLogging(&b, journal)
+		log.Info("hello", "time", "kept")
 		if got := strings.HasPrefix(b.String(), "time="); got == journal {
 			t.Errorf("journal %v: %q", journal, b.String())
 		}

@@ -30,7 +30,7 @@ type execOptions struct {
 func (a *app) execCommand() *cobra.Command {
 	o := &execOptions{
 		level:  choice{value: "warn", values: []string{"debug", "info", "warn", "error"}},
-		format: choice{value: "text", values: []string{"text", "json"}},
+		format: choice{values: []string{"text", "json"}},
 	}
 	cmd := &cobra.Command{
 		Use:   execName + " FILE|NAME -- COMMAND [ARGUMENT]...",
@@ -73,7 +73,7 @@ no such command, 126 if it cannot be executed, and 125 if something else fails.`
 	}
 	f := cmd.Flags()
 	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel")
-	f.Var(&o.format, "log-format", "form of the log on stderr")
+	f.Var(&o.format, "log-format", "form of the log on stderr, in place of [Router] LogFormat (default text)")
 	f.StringVar(&o.socketDir, "socket-dir", "", "`DIR` of a control socket NAME.sock (default none)")
 	completeChoice(cmd, "log-level", &o.level)
 	completeChoice(cmd, "log-format", &o.format)
@@ -106,7 +106,8 @@ func (a *app) exec(nameOrPath string, command []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.err, o.format.value, o.level.level(), a.env.journal)
+	logs, log := newLogging(a.err, a.env.journal)
+	logs.set(&cfg.Router, &o.level, &o.format)
 	for _, w := range cfg.Warnings {
 		log.Warn("doubtful configuration", "problem", w.String())
 	}
@@ -144,6 +145,7 @@ func startInside(cfg *config.Config, box *sandbox.Sandbox, log *slog.Logger) (*e
 		return nil, err
 	}
 	e, err := engine.New(cfg, &engine.Options{
+		Version: shortVersion(), Describe: describeDevice,
 		Logger: log, Device: dev, Elsewhere: true, NoControl: cfg.Router.ControlSocket == "",
 	})
 	if err != nil {

@@ -95,7 +95,7 @@ that is, or resembles, a command is written behind "--".`,
 	foregroundFlag(root, &foreground)
 	a.common(root)
 	root.AddCommand(
-		a.upCommand(), a.execCommand(), a.checkCommand(), a.statusCommand(), a.reloadCommand(),
+		a.upCommand(), a.execCommand(), a.checkCommand(), a.statusCommand(), a.topCommand(), a.reloadCommand(), a.logCommand(),
 		a.pingCommand(), a.netcheckCommand(), a.relayCommand(),
 		a.genkeyCommand(), a.pubkeyCommand(), a.genpskCommand(), a.demoCommand(), a.versionCommand(),
 	)

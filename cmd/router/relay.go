@@ -31,7 +31,7 @@ type relayOptions struct {
 func (a *app) relayCommand() *cobra.Command {
 	o := &relayOptions{
 		level:  choice{values: []string{"debug", "info", "warn", "error"}},
-		format: choice{value: "text", values: []string{"text", "json"}},
+		format: choice{values: []string{"text", "json"}},
 	}
 	cmd := &cobra.Command{
 		Use:   "relay FILE|NAME",
@@ -54,7 +54,7 @@ also those that come of changed [Peer] sections.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.check, "check", false, "say what would run, and end")
 	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel (default info)")
-	f.Var(&o.format, "log-format", "form of the log on stderr")
+	f.Var(&o.format, "log-format", "form of the log on stderr, in place of [Router] LogFormat (default text)")
 	completeChoice(cmd, "log-level", &o.level)
 	completeChoice(cmd, "log-format", &o.format)
 	return cmd
@@ -71,17 +71,13 @@ func (a *app) relay(cmd *cobra.Command, nameOrPath string, o *relayOptions) erro
 	if err != nil {
 		return configError(err)
 	}
-	level := new(slog.LevelVar)
-	log := newLogger(a.err, o.format.value, level, a.env.journal)
+	logs, log := newLogging(a.err, a.env.journal)
 	load := func() (*config.Config, error) {
 		cfg, err := config.LoadWith(path, &config.LoadOptions{LookupEnv: a.lookup})
 		if err != nil {
 			return nil, err
 		}
-		level.Set(cfg.Router.LogLevel)
-		if o.level.value != "" {
-			level.Set(o.level.level())
-		}
+		logs.set(&cfg.Router, &o.level, &o.format)
 		for _, w := range cfg.Warnings {
 			if o.check {
 				fmt.Fprintf(a.err, "%s (warning)\n", w)

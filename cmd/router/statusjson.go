@@ -30,6 +30,7 @@ type jsonDevice struct {
 	Services   []engine.ServiceInfo   `json:"services,omitempty"` // proxies, forwards, subnet router
 	Discovery  *path.Stats            `json:"discovery,omitempty"`
 	Relay      *engine.RelayInfo      `json:"relayServer,omitempty"`
+	Advice     []engine.Advice        `json:"advice,omitempty"` // about the host
 
 	Peers map[string]jsonPeer `json:"peers"` // by public key
 }
@@ -49,28 +50,38 @@ type jsonPeer struct {
 func writeJSON(w io.Writer, devices map[string]*uapi.Device, keys bool) error {
 	out := make(map[string]jsonDevice, len(devices))
 	for name, d := range devices {
-		jd := jsonDevice{
-			PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
-			Sockets:    engine.SocketGroups(d),
-			Queues:     engine.QueuesOf(d),
-			Forwarding: engine.ForwardingOf(d),
-			Filter:     engine.FilterOf(d),
-			Services:   engine.ServicesOf(d),
-			Discovery:  engine.DiscoveryOf(d),
-			Relay:      engine.RelayOf(d),
-			Peers:      make(map[string]jsonPeer, len(d.Peers)),
-		}
-		if keys {
-			jd.PrivateKey = keyText(d.PrivateKey)
-		}
-		for _, p := range d.Peers {
-			jd.Peers[config.Key(p.PublicKey).String()] = jsonOf(&p, keys)
-		}
-		out[name] = jd
+		out[name] = jsonDeviceOf(d, keys)
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "\t")
 	return e.Encode(out)
+}
+
+// describeDevice is what a router shows of itself over HTTP: the status as JSON.
+func describeDevice(name string, d *uapi.Device) any {
+	return map[string]jsonDevice{name: jsonDeviceOf(d, false)}
+}
+
+func jsonDeviceOf(d *uapi.Device, keys bool) jsonDevice {
+	jd := jsonDevice{
+		PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
+		Sockets:    engine.SocketGroups(d),
+		Queues:     engine.QueuesOf(d),
+		Forwarding: engine.ForwardingOf(d),
+		Filter:     engine.FilterOf(d),
+		Services:   engine.ServicesOf(d),
+		Discovery:  engine.DiscoveryOf(d),
+		Relay:      engine.RelayOf(d),
+		Advice:     engine.AdviceOf(d),
+		Peers:      make(map[string]jsonPeer, len(d.Peers)),
+	}
+	if keys {
+		jd.PrivateKey = keyText(d.PrivateKey)
+	}
+	for _, p := range d.Peers {
+		jd.Peers[config.Key(p.PublicKey).String()] = jsonOf(&p, keys)
+	}
+	return jd
 }
 
 func jsonOf(p *uapi.Peer, keys bool) jsonPeer {

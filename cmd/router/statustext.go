@@ -50,6 +50,9 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, o *statusOpt
 			writeService(b, &s)
 		}
 		writeDiscovery(b, d)
+		for _, c := range engine.AdviceOf(d) {
+			fmt.Fprintf(b, "  %s: %s: %s\n", c.Severity, c.Text, c.Remedy)
+		}
 		for i := range d.Peers {
 			writePeer(b, &d.Peers[i], o.keys, now)
 			writePath(b, &d.Peers[i], now)

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,7 +26,7 @@ func (a *app) upCommand() *cobra.Command {
 	o := &upOptions{
 		mode:   choice{values: []string{"tun", "netstack"}},
 		level:  choice{values: []string{"debug", "info", "warn", "error"}},
-		format: choice{value: "text", values: []string{"text", "json"}},
+		format: choice{values: []string{"text", "json"}},
 	}
 	cmd := &cobra.Command{
 		Use:   "up FILE|NAME",
@@ -54,7 +53,7 @@ keep their sessions.`,
 	f := cmd.Flags()
 	f.Var(&o.mode, "mode", "where the host's packets come from, in place of [Router] Mode")
 	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel (default info)")
-	f.Var(&o.format, "log-format", "form of the log on stderr")
+	f.Var(&o.format, "log-format", "form of the log on stderr, in place of [Router] LogFormat (default text)")
 	f.StringVar(&o.socketDir, "socket-dir", "", "`DIR` of the control socket NAME.sock (default \""+uapi.DefaultDirectory+"\")")
 	for _, flag := range []struct {
 		name string
@@ -80,15 +79,14 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	if err != nil {
 		return configError(err)
 	}
-	level := new(slog.LevelVar)
-	log := newLogger(a.err, o.format.value, level, a.env.journal)
+	logs, log := newLogging(a.err, a.env.journal)
 	load := func() (*config.Config, error) {
 		cfg, err := config.LoadWith(path, o.load(a.lookup))
 		if err != nil {
 			return nil, err
 		}
 		o.override(cfg)
-		level.Set(cfg.Router.LogLevel)
+		logs.set(&cfg.Router, &o.level, &o.format)
 		for _, w := range cfg.Warnings {
 			log.Warn("doubtful configuration", "problem", w.String())
 		}
@@ -100,6 +98,7 @@ func (a *app) up(cmd *cobra.Command, nameOrPath string, o *upOptions) error {
 	}
 	engine.RedirectStackLog(log)
 	e, err := engine.New(cfg, &engine.Options{
+		Version: shortVersion(), Describe: describeDevice,
 		Logger:      log,
 		HostNetwork: cfg.Router.Mode == config.ModeTUN,
 		HookOutput:  a.err,
@@ -138,8 +137,5 @@ func (o *upOptions) load(lookup func(string) (string, bool)) *config.LoadOptions
 func (o *upOptions) override(cfg *config.Config) {
 	if o.socketDir != "" && cfg.Router.ControlSocket == "" {
 		cfg.Router.ControlSocket = socketPath(o.socketDir, cfg.Name)
-	}
-	if o.level.value != "" {
-		cfg.Router.LogLevel, cfg.Router.LogLevelSet = o.level.level(), true
 	}
 }

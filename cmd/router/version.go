@@ -38,11 +38,25 @@ func version() string {
 	return versionOf(info)
 }
 
-func versionOf(info *debug.BuildInfo) string {
+// shortVersion is that of the program alone.
+func shortVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return moduleVersion(info)
+}
+
+func moduleVersion(info *debug.BuildInfo) string {
 	v := info.Main.Version
 	if v == "" || v == "(devel)" { // a workspace build has no version, but perhaps a revision
 		v = "(devel)" + revision(info)
 	}
+	return v
+}
+
+func versionOf(info *debug.BuildInfo) string {
+	v := moduleVersion(info)
 	text := fmt.Sprintf("router %s (%s %s/%s)", v, info.GoVersion, runtime.GOOS, runtime.GOARCH)
 	for _, dep := range info.Deps {
 		if dep.Path == engineModule {

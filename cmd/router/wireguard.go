@@ -15,6 +15,7 @@ import (
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/engine"
+	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/tunwrap"
 	"github.com/tunrouter/tunrouter/uapi"
 )
@@ -61,7 +62,9 @@ func (a *app) wireguardForeground(cmd *cobra.Command, name string) error {
 	level, enabled := a.env.contractLevel()
 	log := slog.New(slog.DiscardHandler)
 	if enabled {
-		log = newLogger(a.err, "text", level, a.env.journal)
+		var logs *logging
+		logs, log = newLogging(a.err, a.env.journal)
+		logs.levels.Set(roomlog.Setting{Level: level})
 	}
 	log = log.With("name", name)
 	ctx, stop := withSignals(cmd.Context())

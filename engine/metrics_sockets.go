@@ -1,0 +1,74 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/metrics"
+	"github.com/tunrouter/tunrouter/peers"
+	"github.com/tunrouter/tunrouter/peers/relay"
+)
+
+func networkMetrics(to *metrics.Snapshot, s *peers.Stats) {
+	to.Receive = &metrics.Receive{Packets: s.RxPackets, Errors: s.RxErrors, Dropped: countsOf(s.RxDropped)}
+	for _, g := range s.Groups {
+		to.Groups = append(to.Groups, metrics.SocketGroup(g))
+	}
+	for i := range s.Sockets {
+		c := &s.Sockets[i]
+		to.Sockets = append(to.Sockets, socketMetrics(metrics.UsePeers, c.Local, c.Index, c.GSO, c.GRO, &c.Stats))
+	}
+}
+
+func relayMetrics(s *relay.Stats) *metrics.Relay {
+	if s == nil {
+		return nil
+	}
+	return &metrics.Relay{
+		Traffic: metrics.Traffic{Packets: s.Frames, Bytes: s.Bytes},
+		Clients: s.Clients, Registrations: s.Registrations, Sessions: s.Sessions, Bound: s.Bound,
+		Ended: countsOf(s.Ended), Received: countsOf(s.Questions), Sent: countsOf(s.Answers), Dropped: countsOf(s.Dropped),
+	}
+}
+
+func relaySocketMetrics(to *metrics.Snapshot, s *relay.Stats) {
+	if s == nil {
+		return
+	}
+	for i := range s.Sockets {
+		c := &s.Sockets[i]
+		to.Sockets = append(to.Sockets, socketMetrics(metrics.UseRelay, c.Local, c.Index, c.GSO, c.GRO, &c.Stats))
+	}
+}
+
+func socketMetrics(use string, at netip.AddrPort, index int, gso, gro bool, s *batching.Stats) metrics.Socket {
+	out := metrics.Socket{Use: use, Address: at.String(), Index: index, GSO: gso, GRO: gro}
+	rx, tx := &s.Rx, &s.Tx
+	out.Receive = metrics.SocketReceive{
+		Traffic:  metrics.Traffic{Packets: rx.Packets, Bytes: rx.Bytes},
+		Messages: rx.Messages, Calls: rx.Calls, Copied: rx.Copied, LongSegments: rx.LongSegments, Overflow: rx.Overflow,
+		Dropped:           countsOf(rx.Dropped),
+		PacketsPerCall:    batchHistogram(&rx.PacketsPerCall, rx.Packets),
+		PacketsPerMessage: batchHistogram(&rx.PacketsPerMessage, rx.Packets),
+	}
+	out.Transmit = metrics.SocketTransmit{
+		Traffic:  metrics.Traffic{Packets: tx.Packets, Bytes: tx.Bytes},
+		Messages: tx.Messages, Calls: tx.Calls, Waits: tx.Waits, Sentinels: tx.Sentinels,
+		Fallbacks: countsOf(tx.Fallbacks), Dropped: countsOf(tx.Dropped),
+		PacketsPerCall:    batchHistogram(&tx.PacketsPerCall, tx.Packets),
+		PacketsPerMessage: batchHistogram(&tx.PacketsPerMessage, tx.Packets),
+	}
+	if m := s.Memory; m != nil {
+		memory := metrics.SocketMemory(*m)
+		out.Memory = &memory
+	}
+	return out
+}
+
+// batchHistogram translates h, whose sizes add up to the packets that took effect.
+func batchHistogram(h *batching.Histogram, packets uint64) metrics.Histogram {
+	return histogramOf(h[:], h.Bound, packets)
+}
