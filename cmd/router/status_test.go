@@ -6,6 +6,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -326,5 +328,29 @@ func TestUnits(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
+	}
+}
+
+// What a router shows of itself over HTTP has no secret in it.
+func TestDescribeDeviceHidesKeys(t *testing.T) {
+	var keys [2]config.Key
+	for i := range keys {
+		var err error
+		if keys[i], err = config.GenerateKey(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private, psk := uapi.Key(keys[0]), uapi.Key(keys[1])
+	text, err := json.Marshal(describeDevice("wg0", &uapi.Device{PrivateKey: private, Peers: []uapi.Peer{{PresharedKey: psk}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{keys[0].String(), keys[1].String(), hex.EncodeToString(private[:]), hex.EncodeToString(psk[:])} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("%s is in %s", secret, text)
+		}
+	}
+	if !strings.Contains(string(text), `"publicKey":"`) {
+		t.Errorf("no public key in %s", text)
 	}
 }

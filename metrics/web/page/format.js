@@ -8,7 +8,7 @@ const unknown = "–";
 
 function scaled(value, units, step, digits) {
   let i = 0;
-  while (value >= step && i < units.length - 1) {
+  while (value >= step - 0.5 && i < units.length - 1) {
     value /= step;
     i++;
   }

@@ -91,10 +91,11 @@ function drawPlot() {
   const x = (i) => right - (right - left) * (end - times[i]) / windowMs;
   const y = (bytes) => bottom - (bottom - top) * bytes * 8 / most;
   const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  const labels = [];
   for (const part of [0, 0.5, 1]) {
     const at = bottom - (bottom - top) * part;
     svg.append(drawing("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }));
-    if (part > 0) svg.append(drawing("text", { x: left, y: at - 4 }, rateText(most * part / 8)));
+    if (part > 0) labels.push(drawing("text", { x: left, y: at - 4 }, rateText(most * part / 8)));
   }
   for (let minutes = 0; minutes <= 10; minutes += width < 500 ? 5 : 2) {
     const at = right - (right - left) * minutes / 10;
@@ -104,7 +105,7 @@ function drawPlot() {
   svg.append(
     drawing("path", { class: "rx-area", d: areaPath(s.rx, x, y) }),
     drawing("path", { class: "rx-line", d: linePath(s.rx, x, y) }),
-    drawing("path", { class: "tx-line", d: linePath(s.tx, x, y) }));
+    drawing("path", { class: "tx-line", d: linePath(s.tx, x, y) }), ...labels);
   if (plot.cursor >= 0 && plot.cursor < times.length) {
     const at = x(plot.cursor);
     svg.append(drawing("line", { class: "cursor", x1: at, x2: at, y1: top, y2: bottom }));

@@ -30,7 +30,7 @@ function drawTopology() {
     curve(self, n, !r.up ? "none" : used ? "relay" : "idle");
     nodes.append(drawing("rect", { class: r.up ? "node" : "node down", x: n.x - 9, y: n.y - 9, width: 18, height: 18, rx: 4 }),
       drawing("text", { x: n.x, y: n.y + 25, "text-anchor": "middle" }, short(r.name || shortKey(r.id), width * 0.26)),
-      drawing("text", { class: "soft", x: n.x, y: n.y - 15, "text-anchor": "middle" }, r.up ? "relay" : "relay, down"));
+      drawing("text", { class: "soft", x: n.x, y: n.y - 15, "text-anchor": "middle" }, r.up ? "relay" : "relay, no answer"));
   });
   peers.forEach((p, i) => {
     const n = { x: column[2], y: 5 + (height - 10) * (i + 0.5) / (peers.length + (more > 0 ? 1 : 0)) };
