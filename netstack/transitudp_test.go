@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tailscale/wireguard-go/tun"
 
@@ -116,9 +117,12 @@ func TestTransitUDP(t *testing.T) {
 	if s := b.Stats().UDP; s.DropsSource-before.UDP.DropsSource != 4 || len(got) != 0 {
 		t.Errorf("stats %+v, before %+v, got %d", s, before.UDP, len(got))
 	}
-	if s := b.Stats().UDP; s.TransitDatagrams != 6 || s.PortDatagrams != 0 || s.DropsRefused != 0 || s.Unreachable != 0 {
-		t.Errorf("stats %+v", s)
-	}
+	testutil.Eventually(t, 5*time.Second, "all are counted, which they are after they were handed over", func() error {
+		if s := b.Stats().UDP; s.TransitDatagrams != 6 || s.PortDatagrams != 0 || s.DropsRefused != 0 || s.Unreachable != 0 {
+			return fmt.Errorf("stats %+v", s)
+		}
+		return nil
+	})
 
 	// Without: as it was.
 	useTransit(t, b, nil)
