@@ -126,13 +126,19 @@ func (p *paths) addLocked(a *path.Agent, now time.Time, key Key) {
 	}
 }
 
-// change calls f with the agent, if there is one.
+// change calls f with the agent, if there is one, and makes the loop see what became
+// of it.
 func (p *paths) change(f func(a *path.Agent, now time.Time)) {
+	p.look(f)
+	p.wake()
+}
+
+// look calls f with the agent, if there is one, for what changes nothing.
+func (p *paths) look(f func(a *path.Agent, now time.Time)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a := p.agent.Load(); a != nil {
 		f(a, time.Now())
-		p.wake()
 	}
 }
 
@@ -210,7 +216,7 @@ func (b *Bind) SetWidth(width int) {
 // PathStatus returns by which paths a peer is reached; false if there is no such
 // peer or discovery is off.
 func (b *Bind) PathStatus(key Key) (s path.PeerStatus, ok bool) {
-	b.paths.change(func(a *path.Agent, now time.Time) {
+	b.paths.look(func(a *path.Agent, now time.Time) {
 		if b.Lookup(key) != nil {
 			s, ok = a.PeerStatus(now, key), true
 		}
@@ -221,7 +227,7 @@ func (b *Bind) PathStatus(key Key) (s path.PeerStatus, ok bool) {
 // KnownRelays returns what is known of the relays, without asking them; false while
 // discovery is off.
 func (b *Bind) KnownRelays() (list []path.RelayStatus, ok bool) {
-	b.paths.change(func(a *path.Agent, _ time.Time) { list, ok = a.NetCheck().Relays, true })
+	b.paths.look(func(a *path.Agent, _ time.Time) { list, ok = a.NetCheck().Relays, true })
 	return list, ok
 }
 
@@ -235,7 +241,7 @@ func (b *Bind) NetCheck(ctx context.Context) (r path.NetReport, err error) {
 	asked := time.Now()
 	b.paths.change(func(a *path.Agent, now time.Time) { a.AskRelays(now) })
 	for {
-		b.paths.change(func(a *path.Agent, _ time.Time) { r, err = a.NetCheck(), nil })
+		b.paths.look(func(a *path.Agent, _ time.Time) { r, err = a.NetCheck(), nil })
 		silent := 0
 		for i := range r.Relays {
 			// Who has just answered is not asked again within a second.
@@ -277,7 +283,7 @@ func (b *Bind) Ping(ctx context.Context, key Key) (path.PingResult, error) {
 
 // PathStats returns the counters of path discovery; false while it is off.
 func (b *Bind) PathStats() (s path.Stats, ok bool) {
-	b.paths.change(func(a *path.Agent, _ time.Time) {
+	b.paths.look(func(a *path.Agent, _ time.Time) {
 		s, ok = a.Stats(), true
 		s.Dropped["through_tunnel"] = b.paths.refused
 	})
