@@ -5,6 +5,7 @@ package netstack_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -411,6 +412,15 @@ func TestTCPRequestReopens(t *testing.T) {
 				fin := next(testutil.FIN)
 				send(seq+1, fin.seq+1, testutil.FIN|testutil.ACK)
 				next(testutil.ACK)
+				// The stack acknowledges first, and changes its state then
+				// (gVisor transport/tcp/rcv.go, consumeSegment, 2026-09): a
+				// request in between is lost, and comes again a second later.
+				testutil.Eventually(t, 10*time.Second, "TIME_WAIT", func() error {
+					if !b.InTimeWait(tt.to != ownPort4, tt.from, tt.to) {
+						return errors.New("not yet")
+					}
+					return nil
+				})
 			}
 			s := b.Stats().Transit
 			if tt.to == ownPort4 {
