@@ -139,7 +139,8 @@ func TestGroupSharesThePort(t *testing.T) {
 	}
 }
 
-// sendNumbered sends packets first, first+1 … from a socket of its own.
+// sendNumbered sends packets first, first+1 … from a socket of its own. It stays open
+// until the end of the test: its port would be another sender's.
 func sendNumbered(t *testing.T, to netip.AddrPort, first uint32, n int) {
 	c := listen(t, "udp4", nil)
 	dst := batching.NewDestination(to, netip.Addr{}, 0)
@@ -151,7 +152,6 @@ func sendNumbered(t *testing.T, to netip.AddrPort, first uint32, n int) {
 			return
 		}
 	}
-	c.Close()
 }
 
 // TestGroupOfOneIsPlain proves that a single socket has a port of its own, also

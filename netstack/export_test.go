@@ -33,7 +33,7 @@ var GSOMaxSize = gsoMaxSize
 // payload, which is in two views, and with the TCP checksum left to be
 // completed if mss is not 0.
 func Outgoing(packet []byte, mss int, hash uint32) *stack.PacketBuffer {
-	ip, tcp := 20, 20
+	ip, tcp := 20, 8
 	proto := header.IPv4ProtocolNumber
 	if packet[0]>>4 == 6 {
 		ip, proto = 40, header.IPv6ProtocolNumber
@@ -41,8 +41,6 @@ func Outgoing(packet []byte, mss int, hash uint32) *stack.PacketBuffer {
 	isTCP := ip == 20 && packet[9] == protoTCP || ip == 40 && packet[6] == protoTCP
 	if isTCP {
 		tcp = int(packet[ip+tcpOffsetAt]>>4) * 4
-	} else {
-		tcp = 8
 	}
 	if isTCP && mss != 0 { // leave the sum over segment and data to the link
 		packet = bytes.Clone(packet)

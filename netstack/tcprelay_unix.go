@@ -32,7 +32,7 @@ func readableNow(fd uintptr) bool {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(fds[:], 0)
-		if err == unix.EINTR { //nolint:errorlint // straight from the system call
+		if err == unix.EINTR { // straight from the system call
 			continue
 		}
 		return n != 0 // an error too: Read tells

@@ -250,6 +250,17 @@ func (h *Host) change(what, ifname string, f func(netlink.Link) error) {
 	}
 }
 
+// TxDropped returns how many packets were dropped because whoever reads them from the
+// interface was too slow.
+func (h *Host) TxDropped(ifname string) (n int64) {
+	h.t.Helper()
+	h.change("counters", ifname, func(l netlink.Link) error {
+		n = int64(l.Attrs().Statistics.TxDropped)
+		return nil
+	})
+	return n
+}
+
 // HasLink reports whether the host has an interface of the name.
 func (h *Host) HasLink(ifname string) bool {
 	err := h.Do(func() error { _, err := net.InterfaceByName(ifname); return err })

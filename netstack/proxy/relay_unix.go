@@ -27,7 +27,7 @@ func disconnected(c net.Conn) bool {
 	gone := false
 	raw.Control(func(fd uintptr) { // closed: somebody else has ended the relay
 		_, err := unix.Getpeername(int(fd))
-		gone = err == unix.ENOTCONN //nolint:errorlint // straight from the system call
+		gone = err == unix.ENOTCONN // straight from the system call
 	})
 	return gone
 }

@@ -278,8 +278,9 @@ func TestSOCKSGoClient(t *testing.T) {
 // TestSOCKSReset checks both ways that what is cut off does not look complete.
 func TestSOCKSReset(t *testing.T) {
 	a, b := pairOf(t)
-	seen := make(chan error, 1)
+	accepted, seen := make(chan bool, 2), make(chan error, 1)
 	to := target(t, b, func(c net.Conn) {
+		accepted <- true
 		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 			seen <- err
 			return
@@ -294,7 +295,11 @@ func TestSOCKSReset(t *testing.T) {
 	if got, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("target resets: got %q, %v", got, err)
 	}
+	<-accepted
 	c = socksDial(t, s, to, "")
+	// The client is told before the target's stack has the last packet of the
+	// handshake; a reset then ends what no Accept has returned, or ever will.
+	<-accepted
 	c.SetLinger(0)
 	c.Close()
 	if err := <-seen; !errors.Is(err, syscall.ECONNRESET) {

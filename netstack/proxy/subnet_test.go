@@ -97,6 +97,14 @@ func TestSubnetUDPRefused(t *testing.T) {
 	}
 }
 
+// echoTCP answers with what it gets until that ends, and returns how much it was. It
+// does not let the kernel do it, for which the runtime keeps pipes until they are
+// garbage.
+func echoTCP(c *net.TCPConn) int64 {
+	n, _ := io.Copy(c, struct{ io.Reader }{c})
+	return n
+}
+
 // hostTCP accepts one connection after the other and serves it.
 func hostTCP(t *testing.T, handle func(c *net.TCPConn)) uint16 {
 	t.Helper()
@@ -129,7 +137,7 @@ func hostTCP(t *testing.T, handle func(c *net.TCPConn)) uint16 {
 func TestSubnetTCP(t *testing.T) {
 	near, far := udpNets(t)
 	port := hostTCP(t, func(c *net.TCPConn) {
-		n, _ := io.Copy(c, c)
+		n := echoTCP(c)
 		fmt.Fprintf(c, "%d", n)
 	})
 	r := subnetRouter(t, near, SubnetRouterOptions{})
@@ -231,7 +239,7 @@ func TestSubnetTCPSilent(t *testing.T) {
 func TestSubnetReconfigure(t *testing.T) {
 	near, far := udpNets(t)
 	echo := hostEcho(t, "127.0.0.1:0")
-	port := hostTCP(t, func(c *net.TCPConn) { io.Copy(c, c) })
+	port := hostTCP(t, func(c *net.TCPConn) { echoTCP(c) })
 	r := subnetRouter(t, near, SubnetRouterOptions{})
 	conns := make(map[string]net.Conn)
 	for _, host := range []string{"192.0.2.1", "192.0.2.2"} {
@@ -317,7 +325,7 @@ func TestSubnetFlood(t *testing.T) {
 func TestSubnetLifecycle(t *testing.T) {
 	near, far := udpNets(t)
 	echo := hostEcho(t, "127.0.0.1:0")
-	port := hostTCP(t, func(c *net.TCPConn) { io.Copy(c, c) })
+	port := hostTCP(t, func(c *net.TCPConn) { echoTCP(c) })
 	for _, how := range []string{"never run", "context", "closed", "closed before", "busy"} {
 		r, err := NewSubnetRouter(near, &SubnetRouterOptions{
 			Any: true, Own: func() []netip.Addr { return nil },

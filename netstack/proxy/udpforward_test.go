@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -238,11 +239,23 @@ func TestUDPExpiry(t *testing.T) {
 	near, far := udpNets(t)
 	target := hostEcho(t, "127.0.0.1:0")
 	tunnelEcho(t, far, "10.99.0.2:7")
-	o := UDPForwardOptions{InactivityTimeout: 20 * time.Millisecond}
-	o.Target = target.String()
-	server := udpServerTo(t, near, o)
-	o.Target = "10.99.0.2:7"
-	client := udpClientTo(t, near, o)
+	// The clock of the flows stands still while a datagram is under way: a flow that
+	// ends before its answer is there, however long that takes, loses it.
+	const silent = 20 * time.Millisecond
+	var clock atomic.Int64
+	now := func() time.Duration { return time.Duration(clock.Load()) }
+	server, err := ListenUDPServer(near, &UDPForwardOptions{Listen: ":0", Target: target.String(), InactivityTimeout: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.side.(*udpServer).flows.table.now = now
+	serve(t, server)
+	client, err := ListenUDPClient(near, &UDPForwardOptions{Listen: "127.0.0.1:0", Target: "10.99.0.2:7", InactivityTimeout: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.side.(*udpClient).table.now = now
+	serve(t, client)
 	for name, tc := range map[string]struct {
 		f    *UDPForward
 		dial func() (net.Conn, error)
@@ -264,7 +277,11 @@ func TestUDPExpiry(t *testing.T) {
 			if n, err := c.Read(b); err != nil || string(b[:n]) != "hello" {
 				t.Fatalf("%s: got %q, %v", name, b[:n], err)
 			}
+			if s := tc.f.Stats(); s.Active != 1 || s.Idle != round {
+				t.Errorf("%s: %+v before the flow was silent", name, s)
+			}
 			eventually(t, name+": the flow ends", func() error {
+				clock.Add(int64(silent))
 				if s := tc.f.Stats(); s.Active != 0 || s.Idle < round+1 || s.Accepted < round+1 {
 					return fmt.Errorf("%+v", s)
 				}

@@ -42,8 +42,11 @@ type Resent struct {
 	Needless int64
 }
 
-// Lost returns how many segments were lost on the way.
-func (r Resent) Lost() int64 { return r.All - r.Needless }
+// Lost returns how many segments were lost on the way. What was needless the kernel
+// counts in segments of the size that it sends when it hears of them (tcp_dsack_seen in
+// Linux net/ipv4/tcp_input.c): one from before the MTU became smaller counts as two, and
+// there may be more of them than were sent.
+func (r Resent) Lost() int64 { return max(0, r.All-r.Needless) }
 
 // StartStream connects from one host to an address of another. Every read and
 // write must make progress within idle.
