@@ -29,10 +29,15 @@ const (
 // appendAsk appends a question, with its first line and the blank line at its end. It
 // refuses what would not come back as it is.
 func appendAsk(b []byte, name string, args []KeyValue) ([]byte, error) {
+	return appendRequest(b, askPrefix, name, args)
+}
+
+// appendRequest is appendAsk for one that begins with prefix.
+func appendRequest(b []byte, prefix, name string, args []KeyValue) ([]byte, error) {
 	if !askName(name) {
 		return nil, errors.New("name of a question: want letters a-z, digits and _")
 	}
-	b = append(append(append(b, askPrefix...), name...), '\n')
+	b = append(append(append(b, prefix...), name...), '\n')
 	begin := len(b)
 	for _, kv := range args {
 		switch {
@@ -101,14 +106,32 @@ func (c *session) ask(name string, args []KeyValue) ([]byte, error) {
 		return nil, errorf(ErrnoUnknown, "too many questions at a time; ask again later")
 	}
 	answer, err := asker.Ask(name, args)
-	var own *Error
-	switch {
-	case err != nil && errors.Is(err, errors.ErrUnsupported) && !errors.As(err, &own):
-		return nil, &Error{Errno: ErrnoUnsupported, Err: err}
-	case err != nil:
-		return nil, err
+	if err != nil {
+		return nil, unsupported(err)
 	}
 	return appendAnswer(nil, answer)
+}
+
+// unsupported gives an error that says that something is not known its errno.
+func unsupported(err error) error {
+	var own *Error
+	if errors.Is(err, errors.ErrUnsupported) && !errors.As(err, &own) {
+		return &Error{Errno: ErrnoUnsupported, Err: err}
+	}
+	return err
+}
+
+// answered returns the lines behind a stream.
+func (c *session) answered(op string, answer []byte, err error) (lines []byte) {
+	switch {
+	case err == nil && answer != nil:
+		lines, err = appendAnswer(nil, answer)
+	case gone(err):
+		return nil // nobody reads it
+	case err != nil:
+		err = unsupported(err)
+	}
+	return append(append(lines, messages(err)...), c.status(op, err)...)
 }
 
 // appendAnswer appends the lines of an answer. Compacting it takes line breaks out and

@@ -34,7 +34,10 @@ func (c *Client) Ask(name string, args ...KeyValue) ([]byte, error) {
 }
 
 // readAnswer reads the reply to a question.
-func (c *Client) readAnswer() ([]byte, error) {
+func (c *Client) readAnswer() ([]byte, error) { return c.readAnswerFrom(nil) }
+
+// readAnswerFrom is readAnswer when its first line was read already; nil: it was not.
+func (c *Client) readAnswerFrom(first []byte) ([]byte, error) {
 	// An answer of the largest size, with its keys, and messages.
 	l := &lineReader{r: c.r, maxLine: maxReplyLine, left: 2 * maxAnswer}
 	var (
@@ -44,7 +47,11 @@ func (c *Client) readAnswer() ([]byte, error) {
 		found    bool
 	)
 	for {
-		line, err := l.next()
+		line, err := first, error(nil)
+		if line == nil {
+			line, err = l.next()
+		}
+		first = nil
 		switch {
 		case err == io.EOF, err == nil && len(line) == 0 && !found:
 			return nil, errNoErrno

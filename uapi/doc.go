@@ -18,12 +18,16 @@
 //	set=1\n then key=value\n … then \n   -> errno=0\n\n
 //	reload=1\n\n                        -> [message=text\n …] errno=0\n\n
 //	ask=name\n then key=value\n … then \n -> [json=text\n …] [message=text\n …] errno=0\n\n
+//	stream=name\n then as ask           -> [data=N\n N bytes …] and then as ask
 //
 // reload is an extension: re-read the configuration file. So is ask: a question to
 // an [Asker], whose answer is one JSON text, cut into lines where it is long. A
-// question that nobody knows is -EOPNOTSUPP. Any number of requests may follow each other on one connection. Keys are 64 hex digits, an
-// endpoint is always a real address and port. errno is 0 or one of the negative
-// codes EIO, EPROTO, EINVAL, EADDRINUSE, EOPNOTSUPP, or -55 for everything else.
+// question that nobody knows is -EOPNOTSUPP. stream is one to a [Streamer], and the last
+// request of its connection: bytes follow until there are no more, or until the client
+// sends something or closes its side, and then the answer. Any number of other requests
+// may follow each other on one connection. Keys are 64 hex digits, an endpoint is always
+// a real address and port. errno is 0 or one of the negative codes EIO, EPROTO, EINVAL,
+// EADDRINUSE, EOPNOTSUPP, or -55 for everything else.
 //
 // A request is read up to its blank line and parsed as a whole before the
 // handler sees it, so a mistyped or cut-off request changes nothing. After a
@@ -46,8 +50,8 @@
 //
 // A [Server] is safe for concurrent use. Every connection has its own
 // goroutine, so a slow or idle client, or a question whose answer takes time, delays
-// nobody; at most a quarter of the connections may wait for answers, so that a get
-// always finds room. All goroutines end before
+// nobody; at most a quarter of the connections may wait for answers, and eight have
+// streams, so that a get always finds room. All goroutines end before
 // [Server.Close] and [Server.Serve] return. A [Client] belongs to one goroutine
 // at a time. Messages are plain values without locks.
 package uapi

@@ -5,6 +5,7 @@ package uapi
 
 import (
 	"bufio"
+	"io"
 	"net"
 )
 
@@ -61,4 +62,12 @@ var AppendAsk = appendAsk
 // ReadAsk reads a question behind its first line.
 func ReadAsk(r *bufio.Reader) (args []KeyValue, bad, fatal error) {
 	return readAsk(&lineReader{r: r, maxLine: maxLine, left: defaultMaxRequest})
+}
+
+// MaxStreams is how many streams a Server has at a time.
+const MaxStreams = maxStreams
+
+// ReadStream reads a stream, and the answer behind it, from r.
+func ReadStream(r io.Reader, w io.Writer) ([]byte, error) {
+	return (&Client{r: bufio.NewReader(r)}).readStream(w)
 }

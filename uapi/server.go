@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tunrouter/tunrouter/internal/socketfile"
 )
 
 // A Handler carries out the operations. Its methods are called from the
@@ -71,16 +73,20 @@ func (o *Options) withDefaults() Options {
 	return out
 }
 
+// socketMode is what the protocol asks for: the owner alone, who can change everything.
+const socketMode = 0o600
+
 // A Server is a control socket. Connections wait in its backlog until
 // [Server.Serve] runs.
 type Server struct {
 	// Immutable after construction.
-	log      *slog.Logger
-	o        Options
-	listener *net.UnixListener
-	file     *socketFile   // nil: no file to watch and to remove
-	done     chan struct{} // closed by Close
-	asking   chan struct{} // has an element for each question under way
+	log       *slog.Logger
+	o         Options
+	listener  *net.UnixListener
+	file      *socketfile.File // nil: no file to watch and to remove
+	done      chan struct{}    // closed by Close
+	asking    chan struct{}    // has an element for each question under way
+	streaming chan struct{}    // likewise for streams
 
 	wg sync.WaitGroup // goroutines of Serve and of the connections
 
@@ -95,7 +101,10 @@ type Server struct {
 // made with mode 0755 if it is missing. A stale socket is replaced; a path that
 // somebody accepts connections on is [ErrInUse].
 func Listen(path string, o *Options) (*Server, error) {
-	l, file, err := listenAt(path)
+	l, file, err := socketfile.Listen(path, socketMode)
+	if errors.Is(err, socketfile.ErrInUse) {
+		err = ErrInUse
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on control socket %s: %w", path, err)
 	}
@@ -121,20 +130,20 @@ func FromFile(f *os.File, path string, o *Options) (*Server, error) {
 	if path == "" {
 		return newServer(l, nil, o), nil
 	}
-	info, err := os.Lstat(path)
+	file, err := socketfile.At(path)
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("use passed control socket: %w", err)
 	}
-	return newServer(l, &socketFile{path: path, info: info}, o), nil
+	return newServer(l, file, o), nil
 }
 
-func newServer(l *net.UnixListener, file *socketFile, o *Options) *Server {
+func newServer(l *net.UnixListener, file *socketfile.File, o *Options) *Server {
 	opts := o.withDefaults()
 	return &Server{
 		log: opts.Logger, o: opts, listener: l, file: file,
 		done: make(chan struct{}), sessions: make(map[*session]struct{}),
-		asking: make(chan struct{}, max(1, opts.MaxConns/4)),
+		asking: make(chan struct{}, max(1, opts.MaxConns/4)), streaming: make(chan struct{}, maxStreams),
 	}
 }
 
@@ -143,7 +152,7 @@ func (s *Server) Path() string {
 	if s.file == nil {
 		return ""
 	}
-	return s.file.path
+	return s.file.Path()
 }
 
 // File returns a copy of the listening socket to pass to another process, which
@@ -262,7 +271,8 @@ func (s *Server) isClosed() bool {
 
 // Close removes the socket file if it is still this server's, ends all
 // connections and waits for all goroutines, also for handler calls that are
-// under way. It may be called more than once.
+// under way. Clients of streams have a second to take what is left. It may be called
+// more than once.
 func (s *Server) Close() error { return s.close(true) }
 
 // Detach is Close without removing the file: for a process that has passed the
@@ -278,11 +288,11 @@ func (s *Server) close(remove bool) error {
 		// The file goes first: as long as the socket is open its inode is not
 		// reused, so the comparison holds.
 		if remove && s.file != nil {
-			errs = append(errs, s.file.remove())
+			errs = append(errs, s.file.Remove())
 		}
 		errs = append(errs, s.listener.Close())
 		for ses := range s.sessions {
-			ses.conn.Close()
+			ses.closeLocked()
 		}
 	}
 	s.mu.Unlock()

@@ -27,7 +27,9 @@ type session struct {
 	handler Handler
 	waiting bool // between requests: reading has no deadline
 
-	idle uint64 // guarded by s.mu: when it became idle, in turns; 0: busy
+	// Guarded by s.mu.
+	idle      uint64 // when it became idle, in turns; 0: busy
+	streaming bool
 }
 
 // run serves requests until the connection ends.
@@ -97,6 +99,13 @@ func (c *session) serve(r *bufio.Reader) (reply []byte, more bool) {
 		err := c.handler.Reload()
 		return append(messages(err), c.status("reload", err)...), true
 	}
+	if name, ok := strings.CutPrefix(string(op), streamPrefix); ok {
+		args, bad, fatal := readAsk(l)
+		if bad != nil || fatal != nil {
+			return c.status("stream", firstError(bad, fatal)), fatal == nil
+		}
+		return c.stream(r, name, args), false
+	}
 	if name, ok := strings.CutPrefix(string(op), askPrefix); ok {
 		args, bad, fatal := readAsk(l)
 		if bad != nil || fatal != nil {
@@ -161,7 +170,7 @@ func firstError(bad, fatal error) error {
 func (c *session) write(b []byte) bool {
 	for len(b) > 0 {
 		n := min(len(b), writeChunk)
-		if err := c.conn.SetWriteDeadline(time.Now().Add(c.s.o.StallTimeout)); err != nil {
+		if err := c.expectProgress(); err != nil {
 			return false
 		}
 		if _, err := c.conn.Write(b[:n]); err != nil {
@@ -170,6 +179,17 @@ func (c *session) write(b []byte) bool {
 		b = b[n:]
 	}
 	return true
+}
+
+// expectProgress bounds the next write.
+func (c *session) expectProgress() error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	timeout := c.s.o.StallTimeout
+	if c.s.closed {
+		timeout = closeGrace
+	}
+	return c.conn.SetWriteDeadline(time.Now().Add(timeout))
 }
 
 // Read reads from the connection, within the stall timeout unless the session

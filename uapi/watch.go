@@ -32,7 +32,7 @@ func (s *Server) watch(done <-chan struct{}) error {
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
 		defer w.Close()
-		err = w.Add(filepath.Dir(s.file.path))
+		err = w.Add(filepath.Dir(s.file.Path()))
 	}
 	if err == nil {
 		events, errs = w.Events, w.Errors
@@ -44,7 +44,7 @@ func (s *Server) watch(done <-chan struct{}) error {
 	}
 	// Looking comes after the watch began, so no change falls in between. Which
 	// event it was does not matter, and a queue overflow is as good as one.
-	for s.file.ours() {
+	for s.file.Ours() {
 		select {
 		case <-done:
 			return nil

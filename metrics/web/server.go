@@ -12,7 +12,13 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/tunrouter/tunrouter/internal/socketfile"
 )
+
+// socketMode lets the group of the directory's owner ask too, so that a scraper needs
+// no root.
+const socketMode = 0o660
 
 // A Server answers questions about a router over HTTP. Connections wait in its backlog
 // until [Server.Run] runs.
@@ -26,7 +32,7 @@ type Server struct {
 	status  *shared
 	conns   *conns
 	addr    net.Addr
-	file    *socketFile // nil: not a Unix socket
+	file    *socketfile.File // nil: not a Unix socket
 	http    *http.Server
 	done    chan struct{} // closed by Close
 	slots   chan struct{} // has an element for each request under way
@@ -59,7 +65,7 @@ func Listen(o *Options) (*Server, error) {
 	}
 	s := &Server{
 		o: opts, log: opts.Logger, guard: newGuard(&opts, p), page: page, history: newHistory(),
-		conns: newConns(l, maxConns), addr: l.Addr(), file: file,
+		conns: newConns(l, maxConns), addr: p.addr(l), file: file,
 		done: make(chan struct{}), slots: make(chan struct{}, maxRequests),
 	}
 	if opts.Status != nil {
@@ -79,12 +85,20 @@ func Listen(o *Options) (*Server, error) {
 	return s, nil
 }
 
-func (p *place) listen() (net.Listener, *socketFile, error) {
+func (p *place) listen() (net.Listener, *socketfile.File, error) {
 	if p.path != "" {
-		return listenUnix(p.path)
+		return socketfile.Listen(p.path, socketMode)
 	}
 	l, err := net.Listen("tcp", p.address)
 	return l, nil, err
+}
+
+// addr returns where clients find l, which is not where the file of a socket was made.
+func (p *place) addr(l net.Listener) net.Addr {
+	if p.path != "" {
+		return &net.UnixAddr{Name: p.path, Net: "unix"}
+	}
+	return l.Addr()
 }
 
 // Addr returns the address that the server listens on.
@@ -138,7 +152,7 @@ func (s *Server) Close() error {
 	if first {
 		close(s.done)
 		if s.file != nil {
-			err = s.file.remove() // before the inode can be used again
+			err = s.file.Remove() // before the inode can be used again
 		}
 		s.conns.Close() // by itself if Run never ran
 		if httpErr := s.http.Close(); httpErr != nil && !errors.Is(httpErr, net.ErrClosed) {
