@@ -273,6 +273,7 @@ func (c *Conn) Capabilities() (gso, gro bool, reasons []string) {
 // sending takes.
 func (c *Conn) Stats() Stats {
 	s := Stats{Rx: c.rx.rxStats(), Tx: c.tx.txStats(), Memory: c.memory()}
+	s.Rx.Overflow = s.overflow()
 	if q := c.queue.Load(); q != nil {
 		s.Queue = q.stats()
 	}

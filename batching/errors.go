@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
+	"syscall"
 )
 
 // Errors of a caller that broke the contract of [Conn.WriteBatch]. Nothing was
@@ -36,6 +38,19 @@ func (e *SendError) Error() string { return fmt.Sprintf("%s to %s: %v", e.Op, e.
 
 // Unwrap returns Err.
 func (e *SendError) Unwrap() error { return e.Err }
+
+// SendReason returns the name under which [TxStats].Dropped counts packets that were
+// refused with err.
+func SendReason(err error) string {
+	if errors.Is(err, net.ErrClosed) {
+		return txReasons[txClosed-txTooLong]
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno
+	}
+	return txReasons[reasonOf(err)-txTooLong]
+}
 
 // A MarkError says that the firewall mark of a socket could not be set.
 type MarkError struct {

@@ -22,6 +22,15 @@ func (c *Conn) SetSend(f func(msgs []unix.Mmsghdr, wait bool) (int, error)) {
 // SetReceive replaces the system call that receives.
 func (c *Conn) SetReceive(f func(msgs []unix.Mmsghdr) (int, error)) { c.engine.reader.recv = f }
 
+// ReadOverflow returns the drops that packets have told of.
+func (c *Conn) ReadOverflow() uint64 { return c.rx.rxStats().Overflow }
+
+// OverflowOf is what the stats say of drops that packets have told of, and those that
+// the socket has now.
+func OverflowOf(read uint64, now *Memory) uint64 {
+	return (&Stats{Rx: RxStats{Overflow: read}, Memory: now}).overflow()
+}
+
 // Adopt makes a Conn of a socket that was opened elsewhere, which it owns.
 func Adopt(network string, udp *net.UDPConn, o *Options) (*Conn, error) {
 	opts := o.withDefaults()

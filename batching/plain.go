@@ -87,6 +87,10 @@ func (c *Conn) reason(err error) cell {
 	if c.closed.Load() {
 		return txClosed
 	}
+	return reasonOf(err)
+}
+
+func reasonOf(err error) cell {
 	switch err {
 	case syscall.EMSGSIZE:
 		return txTooLong

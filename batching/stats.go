@@ -75,7 +75,7 @@ type RxStats struct {
 	// They are one packet each.
 	LongSegments uint64
 	// Overflow counts packets that the kernel dropped because the receive buffer
-	// was full.
+	// was full, or their UDP checksum wrong. What GRO had merged counts as one.
 	Overflow uint64
 	// Dropped counts messages (slab: packets) that were received and not handed
 	// on, by reason: truncated (larger than the room for it), control (malformed
@@ -113,6 +113,19 @@ type TxStats struct {
 	// PacketsPerCall counts calls by the packets they took, PacketsPerMessage
 	// messages by their segments.
 	PacketsPerCall, PacketsPerMessage Histogram
+}
+
+// overflow returns the drops of the socket up to now. What was read with the last
+// packet lags behind: the kernel tells then what it dropped before that one. Both are
+// the same counter (sk_drops), the other one without its upper half.
+func (s *Stats) overflow() uint64 {
+	n := s.Rx.Overflow
+	if m := s.Memory; m != nil {
+		if more := int32(m.Drops - uint32(n)); more > 0 {
+			n += uint64(more)
+		}
+	}
+	return n
 }
 
 // A cell is the index of one counter. The first ones count the same in both
@@ -156,6 +169,9 @@ const (
 	txOther
 	numTxCells
 )
+
+// txReasons are the names of the cells from txTooLong on.
+var txReasons = [numTxCells - txTooLong]string{"too_long", "no_buffers", "denied", "unreachable", "source", "closed", "other"}
 
 const numCells = max(numRxCells, numTxCells)
 
@@ -225,9 +241,8 @@ func (c *counters) txStats() TxStats {
 	t := c.load()
 	return TxStats{
 		Packets: t[cellPackets], Bytes: t[cellBytes], Messages: t.histogram(cellPerMessage).total(), Calls: t.histogram(cellPerCall).total(), Waits: t[txWaits], Sentinels: t[txSentinels],
-		Fallbacks: t.named(txEIO, "eio", "einval", "emsgsize", "segments"),
-		Dropped: t.named(txTooLong,
-			"too_long", "no_buffers", "denied", "unreachable", "source", "closed", "other"),
+		Fallbacks:         t.named(txEIO, "eio", "einval", "emsgsize", "segments"),
+		Dropped:           t.named(txTooLong, txReasons[:]...),
 		PacketsPerCall:    t.histogram(cellPerCall),
 		PacketsPerMessage: t.histogram(cellPerMessage),
 	}
