@@ -6,6 +6,7 @@ package hub
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -57,6 +58,10 @@ type Options struct {
 	// MaxBytes bounds the memory of what waits for peers, 1 MiB at least. 0 means
 	// 16 MiB.
 	MaxBytes int
+	// HasPeer reports whether packets to an address have a peer to go to; those that
+	// have none are dropped and counted. It is asked by the readers of all queues,
+	// once for many packets; see [Device.BeginChange]. Default: all have one.
+	HasPeer func(netip.Addr) bool
 }
 
 const (
@@ -76,13 +81,16 @@ type Device struct {
 	writeTo  func(flow int, bufs [][]byte, offset int) (int, error)
 	filter   *filter.Filter
 	queues   []tun.Queue
+	host     []*hostQueue // those of queues that are the host's
 	cut      *queue
 	maxBytes int64
 	parcels  parcels
 	works    sync.Pool // *work
+	reach    reach
 
 	view atomic.Pointer[view]
-	mtu  atomic.Int64 // last known
+	tap  atomic.Pointer[Tap] // nil: nobody looks
+	mtu  atomic.Int64        // last known
 
 	mu    sync.Mutex // changes of view and lanes
 	lanes map[filter.Party]*lane
@@ -119,14 +127,16 @@ func New(dev tun.Device, o *Options) (*Device, error) {
 		lanes:    make(map[filter.Party]*lane),
 	}
 	d.works.New = func() any { return new(work) }
+	d.reach.ask = c.HasPeer
 	if _, err := d.MTU(); err != nil {
 		d.mtu.Store(maxPacket)
 	}
 	for _, q := range tun.QueuesOf(dev) {
-		d.queues = append(d.queues, &hostQueue{d: d, inner: q})
+		h := &hostQueue{d: d, inner: q}
+		d.host, d.queues = append(d.host, h), append(d.queues, h)
 	}
 	d.cut = newQueue(&d.parcels)
-	d.queues = append(d.queues, cutQueue{d.cut})
+	d.queues = append(d.queues, cutQueue{d.cut, d})
 	d.view.Store(&view{forwarding: c.Forwarding, table: new(bart.Table[entry])})
 	return d, nil
 }
@@ -232,7 +242,17 @@ func (d *Device) Close() error {
 }
 
 // cutQueue is the queue as wireguard-go sees it.
-type cutQueue struct{ *queue }
+type cutQueue struct {
+	*queue
+	d *Device
+}
+
+// Read is [queue.Read].
+func (q cutQueue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
+	n, err := q.queue.Read(slab, packets)
+	q.d.toPeers(slab, packets[:n])
+	return n, err
+}
 
 // File returns nil: the queue has no descriptor.
 func (cutQueue) File() *os.File { return nil }

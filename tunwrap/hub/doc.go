@@ -14,7 +14,9 @@
 //	peer A ─ decrypt ─ WriteTo ─┬─ host: kernel TUN or netstack ─ its queues ─┬─ encrypt ─ peer B
 //	                            └─ lane of B ─ cut-through queue ─────────────┘
 //
-// With forwarding off and no filter rule every call goes straight through.
+// With forwarding off and no filter rule every call goes straight through, but for
+// packets of the host that no peer would get ([Options.HasPeer]): wireguard-go would
+// drop them without a word.
 //
 // # Who is where
 //

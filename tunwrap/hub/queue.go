@@ -115,6 +115,7 @@ func (q *queue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 			q.unpack(b, q.rest, q.whole)
 			if q.rest != nil && b.n == 0 {
 				// Not even an empty slab has room: it never will.
+				q.counters.tooBig.Add(uint64(q.rest.count))
 				q.parcels.put(q.rest, q.whole)
 				q.rest, q.whole = nil, nil
 				return 0, tun.ErrTooManySegments

@@ -51,6 +51,7 @@ func (d *Device) tooBig(w *work, v *view, pkt []byte, from, to *lane, mtu int) {
 		return
 	}
 	d.counters.fragmented.Add(1)
+	d.counters.fragments.Add(uint64(len(fragments)))
 	for _, f := range fragments {
 		decrement(f)
 		w.out = append(w.out, routed{to, f})

@@ -5,6 +5,7 @@ package hub
 
 import (
 	"os"
+	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/tun"
 
@@ -17,7 +18,14 @@ import (
 type hostQueue struct {
 	d     *Device
 	inner tun.Queue
-	who   who // owned by the reader
+
+	// Owned by the reader.
+	who     who
+	reached reached
+
+	_   [cacheLine]byte
+	out atomic.Uint64 // packets that went to the crypto side
+	_   [cacheLine]byte
 }
 
 // File returns the descriptor of the queue, nil if it has none. It belongs to the
@@ -28,11 +36,16 @@ func (q *hostQueue) File() *os.File { return q.inner.File() }
 func (q *hostQueue) Read(slab []byte, packets []tun.ReadPacket) (int, error) {
 	for {
 		n, err := q.inner.Read(slab, packets)
-		v := q.d.view.Load()
-		if n == 0 || v.forwarding != Isolated && !q.d.filtering() {
+		if n == 0 {
 			return n, err
 		}
-		if n = q.screen(v, slab, packets[:n]); n > 0 || err != nil {
+		n = q.addressed(slab, packets[:n])
+		if v := q.d.view.Load(); v.forwarding == Isolated || q.d.filtering() {
+			n = q.screen(v, slab, packets[:n])
+		}
+		if n > 0 || err != nil {
+			q.out.Add(uint64(n))
+			q.d.toPeers(slab, packets[:n])
 			return n, err
 		}
 	}

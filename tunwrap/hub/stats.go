@@ -17,6 +17,9 @@ import (
 type Stats struct {
 	Forwarding Forwarding
 
+	// FromPeers counts the packets that were written, ToPeers those that were read,
+	// of all queues.
+	FromPeers, ToPeers uint64
 	// Cut counts what came out of the cut-through queue.
 	Cut BatchStats
 	// Lanes are the present peers, by Party.
@@ -32,8 +35,9 @@ type Stats struct {
 	// LocalScope counts packets from peers, not dropped, that stayed with the host
 	// because their addresses may not be routed, as multicast.
 	LocalScope uint64
-	// Fragmented counts packets that were cut to the MTU.
-	Fragmented uint64
+	// Fragmented counts packets that were cut to the MTU, Fragments what became of
+	// them.
+	Fragmented, Fragments uint64
 	// ICMPSent counts errors sent to peers, ICMPLimited those that were not because
 	// the peer had had its share.
 	ICMPSent, ICMPLimited uint64
@@ -48,6 +52,7 @@ type Drops struct {
 	Source   uint64 // the source address is no peer's
 	Isolated uint64 // from peer to peer, which is forbidden
 	Filtered uint64 // denied by the filter, see [filter.Stats]
+	NoPeer   uint64 // from the host to an address that no peer has
 	Closed   uint64 // written, or still waiting for a peer, when the Device was closed
 }
 
@@ -75,6 +80,7 @@ const (
 	dropSource
 	dropIsolated
 	dropFiltered
+	dropNoPeer
 	dropClosed
 	drops
 )
@@ -85,8 +91,28 @@ type counters struct {
 	fullOfGone  atomic.Uint64 // of lanes that are no more
 	scope       atomic.Uint64
 	fragmented  atomic.Uint64
+	fragments   atomic.Uint64
 	icmpSent    atomic.Uint64
 	icmpLimited atomic.Uint64
+	fromPeers   [flowCounters]flowCounter
+}
+
+// cacheLine separates counters that different goroutines write: amd64 fetches lines in
+// pairs.
+const cacheLine = 128
+
+// flowCounters is how many goroutines count what is written without disturbing each
+// other. There is one for each peer.
+const flowCounters = 16
+
+type flowCounter struct {
+	n atomic.Uint64
+	_ [cacheLine - 8]byte
+}
+
+// taken counts packets that were written for a flow.
+func (c *counters) taken(flow, packets int) {
+	c.fromPeers[uint(flow)%flowCounters].n.Add(uint64(packets))
 }
 
 func (c *counters) drop(reason drop) { c.dropped[reason].Add(1) }
@@ -96,6 +122,7 @@ func (c *counters) gone(l *lane) { c.fullOfGone.Add(l.full.Load()) }
 
 type batchCounters struct {
 	packets, bytes atomic.Uint64
+	tooBig         atomic.Uint64 // packets that no slab has room for
 	batches        [8]atomic.Uint64
 }
 
@@ -117,10 +144,11 @@ func (d *Device) Stats() Stats {
 		Dropped: Drops{
 			Full:     c.fullOfGone.Load(),
 			HopLimit: at(dropHopLimit), TooBig: at(dropTooBig), Loop: at(dropLoop),
-			Source: at(dropSource), Isolated: at(dropIsolated), Filtered: at(dropFiltered), Closed: at(dropClosed),
+			Source: at(dropSource), Isolated: at(dropIsolated), Filtered: at(dropFiltered), NoPeer: at(dropNoPeer), Closed: at(dropClosed),
 		},
 		LocalScope:  c.scope.Load(),
 		Fragmented:  c.fragmented.Load(),
+		Fragments:   c.fragments.Load(),
 		ICMPSent:    c.icmpSent.Load(),
 		ICMPLimited: c.icmpLimited.Load(),
 	}
@@ -129,6 +157,14 @@ func (d *Device) Stats() Stats {
 	}
 	q := &d.cut.counters
 	s.Cut.Packets, s.Cut.Bytes = q.packets.Load(), q.bytes.Load()
+	s.ToPeers = s.Cut.Packets
+	for _, h := range d.host {
+		s.ToPeers += h.out.Load()
+	}
+	for i := range c.fromPeers {
+		s.FromPeers += c.fromPeers[i].n.Load()
+	}
+	s.Dropped.TooBig += q.tooBig.Load()
 	for i := range q.batches {
 		s.Cut.Batches[i] = q.batches[i].Load()
 	}

@@ -40,6 +40,8 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 // of them got that far. Headers of routed packets are changed in place; nothing is
 // kept. What is dropped is counted in [Stats] and no error.
 func (d *Device) WriteTo(flow int, bufs [][]byte, offset int) (int, error) {
+	d.counters.taken(flow, len(bufs))
+	d.fromPeers(bufs, offset)
 	v := d.view.Load()
 	if d.passive(v) {
 		return d.writeTo(flow, bufs, offset)
