@@ -52,9 +52,12 @@ type Bind struct {
 	socks    atomic.Pointer[sockets] // nil while closed
 	want     atomic.Uint32           // the configured port; 0: any
 	rx       rxCounters
+	tx       txCounters
+	ledger   ledger
 	paths    paths
 	counts   pathCounts
-	requests chan *Endpoint // peers whose name is to be looked up
+	tap      atomic.Pointer[tapping] // nil: nobody looks
+	requests chan *Endpoint          // peers whose name is to be looked up
 
 	// life is held by whoever opens, closes or changes sockets, and guards the
 	// fields below. No packet waits for it.
@@ -68,6 +71,7 @@ type Bind struct {
 	table  map[Key]*Endpoint
 	placed uint32               // peers that were given a socket
 	sent   map[uint32]*Endpoint // sender index of each peer's last initiation
+	gone   peerSums             // of peers that were removed
 }
 
 var _ conn.Bind = (*Bind)(nil)
@@ -161,6 +165,7 @@ func (b *Bind) Remove(key Key) {
 	if e := b.table[key]; e != nil {
 		e.gone.Store(true)
 		delete(b.table, key)
+		b.gone.add(&e.accounts)
 		for idx, o := range b.sent {
 			if o == e {
 				delete(b.sent, idx)

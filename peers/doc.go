@@ -46,6 +46,14 @@
 // reason and dropped before it reaches the device. Nothing is ever answered
 // here.
 //
+// # Counting
+//
+// The device drops messages without a word: those of no session, those that are not
+// authentic, those that wait too long for a handshake. The Bind counts what it gives
+// the device and what the device gives it, so that the difference is known; and what
+// is given to be sent once by what became of it ([Stats]). The totals keep what peers
+// that were removed and sockets that were closed have counted.
+//
 // # Memory
 //
 // Packet bytes are borrowed for the duration of a call, in both directions. A

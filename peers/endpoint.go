@@ -35,11 +35,11 @@ type Endpoint struct {
 	unanswered atomic.Uint32 // initiations sent since the peer was last heard
 	sending    atomic.Int32  // calls that send to the peer now
 
-	tx       counters
 	again    atomic.Uint64 // packets sent a second time, over the other path
 	roams    atomic.Uint64
 	released atomic.Uint64 // sticky sources let go
 	sendErrs sendErrors
+	accounts accounts
 
 	mu          sync.Mutex // guards the fields below
 	initiations initiations

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailscale/wireguard-go/conn"
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/peers/path"
 )
 
 // Socket and Group are the interfaces that a Bind's sockets have.
@@ -49,3 +50,6 @@ func Answered(b *Bind, sender uint32) { b.answered(sender) }
 func ReceiveFrom(b *Bind, s Socket) conn.ReceiveFunc {
 	return newReceiver(b, s, make(chan struct{})).receive
 }
+
+// ClassOf returns the index of a path in a [ClassTraffic].
+func ClassOf(p path.Path) int { return int(classOf(p)) }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"testing"
 
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/peers"
@@ -209,13 +208,4 @@ func asSockets(in []*fakeSocket) []peers.Socket {
 		out[i] = s
 	}
 	return out
-}
-
-func addrPort(tb testing.TB, s string) netip.AddrPort {
-	tb.Helper()
-	a, err := netip.ParseAddrPort(s)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return a
 }

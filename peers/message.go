@@ -29,7 +29,12 @@ const (
 	messageResponse
 	messageCookieReply
 	messageTransport
+	numMessages
 )
+
+var messageNames = [numMessages]string{
+	messageInitiation: "initiation", messageResponse: "response", messageCookieReply: "cookie_reply", messageTransport: "transport",
+}
 
 // Offsets into the messages; indices are little endian.
 const (

@@ -99,7 +99,10 @@ func (g *groups) receivers(b *Bind) []conn.ReceiveFunc {
 }
 
 // publishLocked shows the open sockets to those who send.
-func (b *Bind) publishLocked() { b.socks.Store(b.open.sockets(b.asked)) }
+func (b *Bind) publishLocked() {
+	b.ledger.opened(b.open.opened())
+	b.socks.Store(b.open.sockets(b.asked))
+}
 
 // Close closes the sockets. Receive functions return net.ErrClosed; peers and
 // their addresses stay. Close of a closed Bind does nothing.
@@ -146,6 +149,9 @@ func (b *Bind) closeLocked() error {
 	} else {
 		close(g.ended)
 	}
+	for _, s := range g.opened() {
+		b.ledger.closing(s)
+	}
 	return g.close()
 }
 
@@ -158,6 +164,7 @@ func (b *Bind) leave(s socket) {
 		b.open.forget(s)
 	}
 	b.life.Unlock()
+	b.ledger.closing(s)
 	if err := s.Close(); err != nil {
 		b.log.Warn("closing a socket failed", "addr", s.LocalAddr(), "err", err)
 	}

@@ -27,6 +27,15 @@ func (c *pathCount) received(packets, bytes uint64) {
 	c.rxBytes.Add(bytes)
 }
 
+// received counts messages that came from r, for the path and for the peer that was
+// heard there last.
+func (r *remote) received(packets, bytes uint64) {
+	r.count.received(packets, bytes)
+	if e := r.last.Load(); e != nil {
+		e.accounts.rx.add(r.class, int(packets), bytes)
+	}
+}
+
 // pathCounts finds the counters of a path. It is asked when a remote is made, not for
 // packets.
 type pathCounts struct {

@@ -41,10 +41,24 @@ func (n *pathNetwork) SendFrame(to path.Path, control bool, frame []byte) {
 	n.out = append(n.out, frame...)
 	r := n.remoteOf(to)
 	bufs := [1][]byte{n.out}
-	if _, err := members[0].WriteBatch(bufs[:], 0, r.dst, 0); err != nil && r.dst.Local().IsValid() && sourceRefused(err) {
+	tap := n.bind.tap.Load()
+	at := tap.now()
+	_, err := members[0].WriteBatch(bufs[:], 0, r.dst, 0)
+	if err != nil && r.dst.Local().IsValid() && sourceRefused(err) {
 		r = r.withoutLocal()
 		(*paths)(n).remember(to, r)
-		_, _ = members[0].WriteBatch(bufs[:], 0, r.dst, 0) // the socket counts what did not leave
+		_, err = members[0].WriteBatch(bufs[:], 0, r.dst, 0)
+	}
+	if err != nil {
+		n.bind.tx.refuse(1, err)
+		return
+	}
+	if tap != nil {
+		e := r.last.Load()
+		if e == nil {
+			e = n.seems.who(n.bind, to, at)
+		}
+		tap.sent(at, e, r, bufs[:], 0, 0)
 	}
 }
 
@@ -121,7 +135,8 @@ func (n *pathNetwork) Traffic(peer Key) path.Traffic {
 	if e == nil {
 		return path.Traffic{}
 	}
-	t := path.Traffic{Sent: e.tx.packets.Load() + e.sendErrs.noAddress.Load() + e.sendErrs.refused.Load()}
+	left, _ := e.accounts.tx.totals()
+	t := path.Traffic{Sent: left + e.sendErrs.noAddress.Load() + e.sendErrs.refused.Load()}
 	if r := e.cur.Load(); r != nil {
 		t.Current = r.path()
 	}

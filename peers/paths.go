@@ -58,6 +58,7 @@ type paths struct {
 	lent       map[*Endpoint]time.Time // until when a second path is lent, see lend
 	out        []byte                  // what SendFrame sends
 	refused    uint64                  // frames not sent because they would go through the tunnel
+	seems      places                  // for those who look at what is sent
 }
 
 // A frame is one message of path discovery that arrived.

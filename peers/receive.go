@@ -33,6 +33,7 @@ type receiver struct {
 	ended   <-chan struct{} // closed when the functions of its Open are to end
 	pkts    []batching.Packet
 	remotes *remotes
+	seems   places
 	carried path.Path // of the pair that a frame was last received of in this batch
 }
 
@@ -62,6 +63,7 @@ func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, er
 			}
 			continue
 		}
+		rx.bind.tap.Load().received(rx, slab, rx.pkts[:n])
 		if out := rx.sort(slab, rx.pkts[:n], packets); out > 0 {
 			return out, nil
 		}
@@ -72,6 +74,7 @@ func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, er
 // order, counts the rest, and returns how many there are.
 func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.ReceivedPacket) int {
 	var dropped [numDropReasons]uint64
+	var kinds [numMessages]uint64
 	out, taken := 0, 0
 	var last *remote // of a run of packets that are counted together
 	var packetsOf, bytesOf uint64
@@ -101,12 +104,13 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 		r := rx.remotes.find(p, vni)
 		if r != last {
 			if last != nil {
-				last.count.received(packetsOf, bytesOf)
+				last.received(packetsOf, bytesOf)
 			}
 			last, packetsOf, bytesOf = r, 0, 0
 		}
 		packetsOf++
 		bytesOf += uint64(p.Size)
+		kinds[msg]++
 		switch msg {
 		case messageInitiation:
 			ep = initiation{r, binary.LittleEndian.Uint32(data[offsetSender:])}
@@ -120,10 +124,12 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 		out++
 	}
 	if last != nil {
-		last.count.received(packetsOf, bytesOf)
+		last.received(packetsOf, bytesOf)
 	}
-	if out > 0 {
-		rx.bind.rx.packets.Add(uint64(out))
+	for msg, n := range kinds {
+		if n > 0 {
+			rx.bind.rx.messages[msg].Add(n)
+		}
 	}
 	if out+taken < len(pkts) {
 		for reason, n := range dropped {

@@ -30,6 +30,7 @@ type remote struct {
 	text []byte     // DstToBytes: stable, because cookies are made from it
 
 	count *pathCount
+	class class
 
 	last  atomic.Pointer[Endpoint] // the peer last heard through this remote
 	heard atomic.Uint32            // the beat of the Bind in which that was
@@ -46,7 +47,7 @@ func newRemote(b *Bind, addr netip.AddrPort, local netip.Addr, ifIndex uint32, v
 		text = binary.BigEndian.AppendUint32(text, vni.Value())
 	}
 	r := &remote{bind: b, dst: batching.NewDestination(addr, local, ifIndex), vni: vni, text: text}
-	r.count = b.counts.of(r.path())
+	r.count, r.class = b.counts.of(r.path()), classOf(r.path())
 	return r
 }
 
@@ -75,6 +76,7 @@ func (r *remote) FromPeer(key Key) {
 		}
 		r.last.Store(e)
 	}
+	e.accounts.authentic.Add(1)
 	if beat := r.bind.paths.beat.Load(); r.heard.Load() != beat {
 		r.bind.paths.noteHeard(e, r, beat)
 	}

@@ -25,12 +25,18 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint, offset int) error {
 		if len(bufs) == 1 {
 			switch msg, _ := classify(bufs[0][offset:]); msg {
 			case messageInitiation:
+				b.tx.handed[sentInitiation].Add(1)
 				ep.hold(bufs[0], offset)
 				b.initiationSent(ep, binary.LittleEndian.Uint32(bufs[0][offset+offsetSender:]))
 				b.paths.want(ep)
 			case messageResponse:
+				b.tx.handed[sentResponse].Add(1)
 				return b.sendResponse(bufs, ep, offset)
+			default:
+				ep.accounts.handed(bufs, offset)
 			}
+		} else {
+			ep.accounts.handed(bufs, offset)
 		}
 		b.sendTo(bufs, ep, ep.cur.Load(), offset)
 		if also := ep.also.Load(); also != nil {
@@ -77,6 +83,7 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 	}
 	if r == nil {
 		e.sendErrs.noAddress.Add(uint64(len(bufs)))
+		b.tx.noAddress.Add(uint64(len(bufs)))
 		return
 	}
 	n, err := b.write(bufs, e, r, offset)
@@ -91,8 +98,7 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		for _, buf := range bufs[:n] {
 			bytes += uint64(len(buf) - offset)
 		}
-		e.tx.packets.Add(uint64(n))
-		e.tx.bytes.Add(bytes)
+		e.accounts.tx.add(r.class, n, bytes)
 		r.count.sent(n, bytes)
 	}
 	switch {
@@ -108,7 +114,9 @@ func (b *Bind) sendTo(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 		}
 	case errors.Is(err, net.ErrClosed):
 		e.sendErrs.closed.Add(uint64(len(bufs) - n))
+		b.tx.closed.Add(uint64(len(bufs) - n))
 	default:
+		b.tx.refuse(len(bufs)-n, err)
 		if e.sendErrs.failed(len(bufs)-n, err) {
 			b.log.Warn("sending to peer fails", "peer", e, "addr", r.path(), "err", err)
 		}
@@ -129,12 +137,22 @@ func (b *Bind) sendAgain(bufs [][]byte, e *Endpoint, r *remote, offset int) {
 }
 
 // reply sends a cookie reply to where the initiation came from. It is answered
-// by nobody and counted by the socket. It is not held back: whoever floods with
-// forged sources would make peers wait in turn.
+// by nobody. It is not held back: whoever floods with forged sources would make
+// peers wait in turn.
 func (b *Bind) reply(bufs [][]byte, r *remote, offset int) {
-	if s := b.socks.Load(); s != nil {
-		if members := s.to(r.dst.Remote().Addr()); len(members) > 0 {
-			_, _ = members[0].WriteBatch(bufs, offset, r.dst, r.vni)
+	b.tx.handed[sentCookieReply].Add(uint64(len(bufs)))
+	s := b.socks.Load()
+	if s == nil {
+		b.tx.closed.Add(uint64(len(bufs)))
+		return
+	}
+	if members := s.to(r.dst.Remote().Addr()); len(members) > 0 {
+		tap := b.tap.Load()
+		at := tap.now()
+		n, err := members[0].WriteBatch(bufs, offset, r.dst, r.vni)
+		tap.sent(at, r.last.Load(), r, bufs[:n], offset, r.vni)
+		if err != nil {
+			b.tx.refuse(len(bufs)-n, err)
 		}
 	}
 }
@@ -148,6 +166,8 @@ func (b *Bind) write(bufs [][]byte, e *Endpoint, r *remote, offset int) (n int, 
 	}
 	e.sending.Add(1) // before the sockets are loaded: see Bind.settle
 	defer e.sending.Add(-1)
+	tap := b.tap.Load()
+	at := tap.now()
 	s := b.socks.Load()
 	for s != nil {
 		members := s.to(r.dst.Remote().Addr())
@@ -155,6 +175,7 @@ func (b *Bind) write(bufs [][]byte, e *Endpoint, r *remote, offset int) (n int, 
 			return n, syscall.EAFNOSUPPORT
 		}
 		m, err := members[e.socket%uint32(len(members))].Queue(bufs[n:], offset, r.dst, r.vni)
+		tap.sent(at, e, r, bufs[n:n+m], offset, r.vni)
 		n += m
 		if err == nil || !errors.Is(err, net.ErrClosed) || n == len(bufs) {
 			return n, err
@@ -198,10 +219,7 @@ func (b *Bind) initiationSent(e *Endpoint, sender uint32) {
 // in. It is not verified yet, and all it does is to keep a name from being
 // looked up again.
 func (b *Bind) answered(sender uint32) {
-	b.mu.RLock()
-	e := b.sent[sender]
-	b.mu.RUnlock()
-	if e != nil {
+	if e := b.sender(sender); e != nil {
 		e.unanswered.Store(0)
 	}
 }

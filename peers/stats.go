@@ -13,12 +13,6 @@ import (
 	"github.com/tunrouter/tunrouter/batching"
 )
 
-// counters count what left for a peer: results, not intentions.
-type counters struct {
-	packets atomic.Uint64
-	bytes   atomic.Uint64
-}
-
 // sendErrors counts packets to one peer that did not leave, and remembers the
 // last cause so that a change is logged once.
 type sendErrors struct {
@@ -53,6 +47,10 @@ type EndpointStats struct {
 	// with batching.Options.FlushTimeout those that wait for others included. The
 	// socket counts those of them that were lost.
 	TxPackets, TxBytes uint64
+	// RxAuthentic counts transport messages that were verified and are no replays.
+	RxAuthentic uint64
+	// Paths are the messages by the kind of path, but for those sent again.
+	Paths ClassTraffic
 	// TxAgain counts messages sent a second time, over another path, while the one in
 	// use was in doubt.
 	TxAgain uint64
@@ -67,9 +65,14 @@ type EndpointStats struct {
 
 // Stats returns a snapshot of the counters of the peer.
 func (e *Endpoint) Stats() EndpointStats {
+	var own peerSums
+	own.add(&e.accounts)
+	packets, bytes := e.accounts.tx.totals()
 	return EndpointStats{
-		TxPackets:        e.tx.packets.Load(),
-		TxBytes:          e.tx.bytes.Load(),
+		TxPackets:        packets,
+		TxBytes:          bytes,
+		RxAuthentic:      own.authentic,
+		Paths:            own.by,
 		TxAgain:          e.again.Load(),
 		Roams:            e.roams.Load(),
 		SourcesReleased:  e.released.Load(),
@@ -81,8 +84,25 @@ func (e *Endpoint) Stats() EndpointStats {
 
 // Stats are the counters of a [Bind].
 type Stats struct {
-	// RxPackets counts WireGuard messages handed to the device.
-	RxPackets uint64
+	// RxPackets counts WireGuard messages handed to the device, RxMessages them by
+	// type: initiation, response, cookie_reply, transport. RxAuthentic are those
+	// transport messages that were verified and are no replays.
+	RxPackets   uint64
+	RxMessages  map[string]uint64
+	RxAuthentic uint64
+	// TxMessages counts what the device gave to be sent: initiation, response,
+	// cookie_reply, keepalive, data.
+	TxMessages map[string]uint64
+	// TxNoAddress and TxClosed count messages that did not leave because no address
+	// is known, or no socket open; TxRefused what no socket took, by reason as
+	// batching.TxStats, discovery included. One that left for another source address
+	// or over another path in the end is in none of them.
+	TxNoAddress, TxClosed uint64
+	TxRefused             map[string]uint64
+	// Paths are the messages of all peers by the kind of path.
+	Paths ClassTraffic
+	// Totals are the drops of all sockets there were.
+	Totals SocketTotals
 	// RxDropped counts datagrams that went no further, by reason: too_short,
 	// unknown_type, bad_length, bad_geneve, unknown_vni, disco_unknown,
 	// disco_queue_full.
@@ -122,10 +142,26 @@ type SocketStats struct {
 // Stats returns a snapshot of the counters of b. It costs no lock on the packet
 // path.
 func (b *Bind) Stats() Stats {
+	sums := b.sums()
 	s := Stats{
-		RxPackets: b.rx.packets.Load(),
-		RxErrors:  b.rx.errors.Load(),
-		RxDropped: make(map[string]uint64, numDropReasons-1),
+		RxMessages:  make(map[string]uint64, numMessages-1),
+		RxAuthentic: sums.authentic,
+		RxErrors:    b.rx.errors.Load(),
+		RxDropped:   make(map[string]uint64, numDropReasons-1),
+		TxMessages:  b.handed(&sums),
+		TxNoAddress: b.tx.noAddress.Load(),
+		TxClosed:    b.tx.closed.Load(),
+		TxRefused:   make(map[string]uint64, len(refusals)),
+		Paths:       sums.by,
+		Totals:      b.ledger.totals(),
+	}
+	for i, reason := range refusals {
+		s.TxRefused[reason] = b.tx.refused[i].Load()
+	}
+	for m := messageInvalid + 1; m < numMessages; m++ {
+		n := b.rx.messages[m].Load()
+		s.RxMessages[messageNames[m]] = n
+		s.RxPackets += n
 	}
 	for r := dropNone + 1; r < numDropReasons; r++ {
 		s.RxDropped[dropReasonNames[r]] = b.rx.dropped[r].Load()
@@ -158,9 +194,9 @@ func (s *Stats) addSockets(network string, asked int, members []socket) {
 
 // rxCounters count what arrived, over all receive functions of a Bind.
 type rxCounters struct {
-	packets atomic.Uint64
-	errors  atomic.Uint64
-	dropped [numDropReasons]atomic.Uint64
+	messages [numMessages]atomic.Uint64 // handed to the device
+	errors   atomic.Uint64
+	dropped  [numDropReasons]atomic.Uint64
 }
 
 // shortKey returns the first bytes of a public key as text.

@@ -112,7 +112,9 @@ func (w *worker) sendAnswer(to *place, vni geneve.VNI, frame []byte) {
 		_, _ = h.Put(b) // there is room and a VNI
 	}
 	w.answer = append(b, frame...)
-	_, _ = w.to(to.group).WriteBatch([][]byte{w.answer}, 0, to.dst, 0)
+	if n, _ := w.to(to.group).WriteBatch([][]byte{w.answer}, 0, to.dst, 0); n == 0 {
+		w.server.table.drops.add(DropSend, 1)
+	}
 }
 
 // over reports whether a failed read was the last one. If it was not, it waits
