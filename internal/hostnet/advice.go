@@ -6,6 +6,7 @@ package hostnet
 // A Severity says how much it costs not to follow an [Advice].
 type Severity string
 
+// The severities, from what costs least to what costs most.
 const (
 	SeverityInfo    Severity = "info"    // it works; it could be faster
 	SeverityWarning Severity = "warning" // packets are lost under load, or it is much slower

@@ -10,6 +10,11 @@
 // [State.Update] for a reload and [State.Down] at the end. The connection layer
 // uses [WatchRoutes] and [RouteInterface] to notice that a path has changed.
 //
+// It also looks, and changes nothing by that: a [LinkWatch] has the counters that the
+// kernel keeps of the tunnel's interface ([LinkStatistics]), for as long as the
+// interface lives and whatever it is called, and [Advise] names the conditions of the
+// host that hurt a tunnel, each with a remedy.
+//
 // # What Up does, in this order
 //
 //  1. leftovers of a killed run with the same interface name go
@@ -40,7 +45,8 @@
 //
 // Up works in the network namespace of the calling thread, and Update and Down
 // return to that one from wherever they are called. CAP_NET_ADMIN is needed;
-// WatchRoutes and RouteInterface need nothing.
+// WatchRoutes, RouteInterface, LinkWatch and Advise need nothing. A LinkWatch stays
+// with the namespace of the thread that made it; Advise looks at that of its caller.
 //
 // [Furnish] is for a namespace that nothing but the tunnel is in, and that ends with
 // it: packets of the tunnel are not in there, so a default route is one like any
@@ -48,8 +54,8 @@
 //
 // # Concurrency and memory
 //
-// A State may be used by several goroutines; Update and Down wait for each
-// other. Up starts no goroutine that outlives it, except one for each hook that
-// leaves a program running in the background: it copies that program's output
+// A State may be used by several goroutines, and so may a LinkWatch; Update and Down
+// wait for each other. Up starts no goroutine that outlives it, except one for each
+// hook that leaves a program running in the background: it copies that program's output
 // and ends with the program or with Down. Options are copied.
 package hostnet
