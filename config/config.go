@@ -67,6 +67,7 @@ func (i Interface) Format(s fmt.State, _ rune) { fmt.Fprint(s, i.LogValue()) }
 // LogValue returns the fields without the preshared key.
 func (p Peer) LogValue() slog.Value {
 	return slog.GroupValue(
+		slog.String("name", p.Name),
 		slog.String("public_key", p.PublicKey.String()),
 		slog.String("endpoint", p.Endpoint.String()),
 		slog.Any("allowed_ips", p.AllowedIPs),

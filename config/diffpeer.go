@@ -13,7 +13,7 @@ type PeerChange struct {
 	Old, New Peer
 
 	// Which fields differ. AllowedIPs in another order are the same.
-	PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive bool
+	Name, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive bool
 
 	// AllowedIPsAdded and AllowedIPsRemoved are the ranges behind AllowedIPs. One
 	// that moved from a peer to another is removed there and added here.
@@ -23,6 +23,7 @@ type PeerChange struct {
 // Names returns the keys of the fields that differ.
 func (c PeerChange) Names() []string {
 	return named([]change{
+		{"Name", c.Name},
 		{"PresharedKey", c.PresharedKey},
 		{"AllowedIPs", c.AllowedIPs},
 		{"Endpoint", c.Endpoint},
@@ -41,6 +42,7 @@ func byPublicKey(peers []Peer) map[Key]Peer {
 func diffPeer(old, new Peer) (c PeerChange, differs bool) {
 	c = PeerChange{
 		Old: old, New: new,
+		Name:                old.Name != new.Name,
 		PresharedKey:        old.PresharedKey != new.PresharedKey,
 		Endpoint:            !old.Endpoint.equal(new.Endpoint),
 		PersistentKeepalive: old.PersistentKeepalive != new.PersistentKeepalive,
@@ -48,7 +50,7 @@ func diffPeer(old, new Peer) (c PeerChange, differs bool) {
 		AllowedIPsRemoved:   without(old.AllowedIPs, new.AllowedIPs),
 	}
 	c.AllowedIPs = len(c.AllowedIPsAdded)+len(c.AllowedIPsRemoved) > 0
-	return c, c.PresharedKey || c.AllowedIPs || c.Endpoint || c.PersistentKeepalive
+	return c, c.Name || c.PresharedKey || c.AllowedIPs || c.Endpoint || c.PersistentKeepalive
 }
 
 // without returns the elements of a that are not in b, in the order of a.

@@ -23,6 +23,7 @@ func (p *parser) finish() {
 	})
 	p.finishServices()
 	p.finishMode()
+	p.in(p.wgFile, p.finishAlive)
 	p.finishMetrics()
 	if len(p.problems) == 0 {
 		p.in(p.wgFile, func() {
@@ -114,6 +115,9 @@ func (p *parser) mergePeers() {
 
 // mergeSection applies s to a peer that an earlier section has made.
 func (p *parser) mergeSection(m *merged, s *peerSection, owners map[netip.Prefix]owner) {
+	if s.peer.Name != "" {
+		m.peer.Name = s.peer.Name
+	}
 	message := fmt.Sprintf("same peer as in %s; this section replaces its AllowedIPs", p.place(m.peer.Line))
 	var replaced []string
 	for _, k := range peerKeys()[1:] {

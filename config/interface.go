@@ -30,7 +30,7 @@ type Interface struct {
 	SaveConfig bool
 
 	// CheckAlive are addresses in the tunnel to ask whether it works, CheckAliveInterval
-	// the seconds between, 0 being the default. Nothing uses them yet.
+	// the seconds between, 0 being the default. Only netstack mode asks them.
 	CheckAlive         []netip.Addr
 	CheckAliveInterval uint16
 }
@@ -184,7 +184,17 @@ func setSaveConfig(e *entry) {
 }
 
 // unused warns that the key changes nothing.
-func (e *entry) unused() { e.doubt("remove it, or leave it for other programs", "nothing uses it yet") }
+// finishAlive says that nobody asks the addresses of CheckAlive in TUN mode.
+func (p *parser) finishAlive() {
+	if p.cfg.Router.Mode != ModeTUN || p.memory {
+		return
+	}
+	for _, key := range []string{"CheckAlive", "CheckAliveInterval"} {
+		if line := p.interfaceGiven[key]; line > 0 {
+			p.warning(line, key, "remove it, or leave it for other programs", "only netstack mode uses it")
+		}
+	}
+}
 
 func addCheckAlive(e *entry) {
 	for _, text := range e.list() {
@@ -195,12 +205,10 @@ func addCheckAlive(e *entry) {
 		}
 		e.cfg.Interface.CheckAlive = append(e.cfg.Interface.CheckAlive, addr)
 	}
-	e.unused()
 }
 
 func setCheckAliveInterval(e *entry) {
 	if n, ok := e.number(1, 65535, "a number of seconds", "write seconds from 1 to 65535"); ok {
 		e.cfg.Interface.CheckAliveInterval = uint16(n)
 	}
-	e.unused()
 }

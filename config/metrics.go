@@ -21,12 +21,18 @@ type Metrics struct {
 	// Peers is how many peers have counters of their own, the busiest ones, 1 to
 	// 1,000,000; 0 is the default, all, and [MetricsPeersOff] none.
 	Peers int
+	// MindFlavor says that the counters of peers are shown under the names of
+	// github.com/MindFlavor/prometheus_wireguard_exporter as well.
+	MindFlavor bool
 }
 
 // MetricsPeersOff is the value of [Metrics.Peers] for no peer.
 const MetricsPeersOff = -1
 
 const (
+	// mindFlavor is the value of MetricsNames for the names of that exporter.
+	mindFlavor = "mindflavor"
+
 	unixPrefix = "unix:"
 	// minToken is how short a token may be: 16 random letters cannot be guessed.
 	minToken = 16
@@ -39,6 +45,7 @@ func metricsKeys() []key {
 		{name: "Metrics", set: setMetrics, spaced: true},
 		{name: "MetricsToken", set: setMetricsToken, spaced: true, secret: true},
 		{name: "MetricsPeers", set: setMetricsPeers, spaced: true},
+		{name: "MetricsNames", set: setMetricsNames, spaced: true},
 	}
 }
 
@@ -109,6 +116,12 @@ func setMetricsPeers(e *entry) {
 	}
 }
 
+func setMetricsNames(e *entry) {
+	if n, ok := e.choice("router", mindFlavor); ok {
+		e.cfg.Router.Metrics.MindFlavor = n == 1
+	}
+}
+
 // finishMetrics refuses to show everybody what the router does.
 func (p *parser) finishMetrics() {
 	addr, err := netip.ParseAddrPort(p.cfg.Router.Metrics.Listen)
@@ -134,5 +147,8 @@ func (d *document) writeMetrics(m *Metrics) {
 		d.line("MetricsPeers", "off")
 	default:
 		d.line("MetricsPeers", strconv.Itoa(m.Peers))
+	}
+	if m.MindFlavor {
+		d.line("MetricsNames", mindFlavor)
 	}
 }

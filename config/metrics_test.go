@@ -17,6 +17,7 @@ func TestDiffMetrics(t *testing.T) {
 		"token":  func(m *config.Metrics) { m.Token = "" },
 		"file":   func(m *config.Metrics) { m.TokenFile = "/a" },
 		"peers":  func(m *config.Metrics) { m.Peers = 0 },
+		"names":  func(m *config.Metrics) { m.MindFlavor = false },
 	} {
 		before, after := mustParse(t, readFile(t, "testdata/all.conf")), mustParse(t, readFile(t, "testdata/all.conf"))
 		change(&after.Router.Metrics)

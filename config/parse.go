@@ -197,6 +197,7 @@ func (p *parser) lines(text string) {
 		stripped = strings.Trim(stripped, space)
 		switch {
 		case stripped == "":
+			p.comment(number, raw)
 		case stripped[0] == ';' && (p.ini || p.section == nil && !p.skip):
 		case stripped[0] == '[':
 			p.header(number, stripped)

@@ -11,6 +11,10 @@ import (
 
 // A Peer is one [Peer] section, or several with the same public key.
 type Peer struct {
+	// Name is what people call the peer, see [ValidPeerName]; empty for none. In a file
+	// it is a comment, # Name = NAME, so that WireGuard's own tools take the file.
+	Name string
+
 	PublicKey    Key
 	PresharedKey Key // zero is none
 	// AllowedIPs are the ranges that are routed to the peer and accepted from it,

@@ -12,7 +12,7 @@ import (
 
 // WriteTo writes c as a file that [Parse] reads as the same Config, beside Name,
 // Path, Warnings and the lines of peers. Comments of the file that c came from are
-// lost, and what came from the environment or from the file of WGConfig is in the text.
+// lost, but for names of peers, and what came from the environment or from the file of WGConfig is in the text.
 // A Config that [Config.Validate] refuses is not written.
 //
 // The text contains the private keys and the passwords.
@@ -50,7 +50,7 @@ func (c *Config) document(all bool) *document {
 	d.writeInterface(&c.Interface, all)
 	services := c.Proxy.services()
 	for i := range c.Peers {
-		d.writePeer(&c.Peers[i])
+		d.writePeer(&c.Peers[i], all)
 		if all && len(c.Peers) == 1 && len(c.Peers[i].AllowedIPs) == 0 && len(services) > 0 {
 			d.line("AllowedIPs", "") // without the key it would get everything
 		}
@@ -121,8 +121,11 @@ func (d *document) writeInterface(i *Interface, all bool) {
 	}
 }
 
-func (d *document) writePeer(p *Peer) {
+func (d *document) writePeer(p *Peer, all bool) {
 	d.WriteString("\n[Peer]\n")
+	if all && p.Name != "" {
+		d.line("# Name", p.Name)
+	}
 	d.line("PublicKey", p.PublicKey)
 	if !p.PresharedKey.IsZero() {
 		d.line("PresharedKey", p.PresharedKey)
