@@ -50,6 +50,7 @@ func (e *Engine) updateAdviceLocked(cfg *config.Config) {
 	if e.inside != nil {
 		o.Interface = e.name
 	}
+	o.Forwards4, o.Forwards6 = forwardsFor(cfg)
 	if e.host != nil {
 		o.PolicyRouting = e.host.autoMark != 0
 	}

@@ -19,9 +19,12 @@ import (
 // It is changed by one goroutine at a time, see Engine.mu; ownerOf may be called by
 // any meanwhile.
 type allowedIPs struct {
-	writing sync.RWMutex // held for changes of owner, and by ownerOf
+	writing sync.RWMutex // held for changes of owner and lengths, and by ownerOf
 	owner   map[netip.Prefix]peers.Key
-	byPeer  map[peers.Key]map[netip.Prefix]struct{}
+	// lengths says how many prefixes of owner have so many bits, by family.
+	lengths4 [32 + 1]int
+	lengths6 [128 + 1]int
+	byPeer   map[peers.Key]map[netip.Prefix]struct{}
 }
 
 func newAllowedIPs() *allowedIPs {
@@ -42,6 +45,7 @@ func (a *allowedIPs) claim(p netip.Prefix, key peers.Key) bool {
 	}
 	a.writing.Lock()
 	a.owner[p] = key
+	*a.length(p)++
 	a.writing.Unlock()
 	set := a.byPeer[key]
 	if set == nil {
@@ -59,6 +63,7 @@ func (a *allowedIPs) release(p netip.Prefix, key peers.Key) bool {
 	}
 	a.writing.Lock()
 	delete(a.owner, p)
+	*a.length(p)--
 	a.writing.Unlock()
 	delete(a.byPeer[key], p)
 	if len(a.byPeer[key]) == 0 {
@@ -72,6 +77,7 @@ func (a *allowedIPs) removePeer(key peers.Key) {
 	a.writing.Lock()
 	for p := range a.byPeer[key] {
 		delete(a.owner, p)
+		*a.length(p)--
 	}
 	a.writing.Unlock()
 	delete(a.byPeer, key)
@@ -79,14 +85,23 @@ func (a *allowedIPs) removePeer(key peers.Key) {
 
 // ownerOf returns the peer that packets from addr come from: the one with the longest
 // prefix around it. It is for what happens once per flow, not per packet: it asks
-// for each length.
+// for each length that there is.
 func (a *allowedIPs) ownerOf(addr netip.Addr) (peers.Key, bool) {
-	addr = addr.Unmap()
+	return a.find(addr.Unmap())
+}
+
+func (a *allowedIPs) find(addr netip.Addr) (peers.Key, bool) {
+	if !addr.IsValid() {
+		return peers.Key{}, false
+	}
 	a.writing.RLock()
 	defer a.writing.RUnlock()
 	for bits := addr.BitLen(); bits >= 0; bits-- {
+		if *a.length(netip.PrefixFrom(addr, bits)) == 0 {
+			continue
+		}
 		p, err := addr.Prefix(bits)
-		if err != nil { // no address
+		if err != nil {
 			break
 		}
 		if key, ok := a.owner[p]; ok {
@@ -94,6 +109,20 @@ func (a *allowedIPs) ownerOf(addr netip.Addr) (peers.Key, bool) {
 		}
 	}
 	return peers.Key{}, false
+}
+
+// covers reports whether a peer has the address.
+func (a *allowedIPs) covers(addr netip.Addr) bool {
+	_, ok := a.find(addr)
+	return ok
+}
+
+// length returns the number of prefixes that are as long as p.
+func (a *allowedIPs) length(p netip.Prefix) *int {
+	if p.Addr().Is4() {
+		return &a.lengths4[p.Bits()]
+	}
+	return &a.lengths6[p.Bits()]
 }
 
 // of returns what the peer owns, in a stable order.

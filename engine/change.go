@@ -35,6 +35,8 @@ type change struct {
 // applyLocked carries out a set request. It is complete when it returns nil; an
 // error leaves what came before it in the request applied, as WireGuard does.
 func (e *Engine) applyLocked(r *uapi.SetRequest) error {
+	e.hub.BeginChange()
+	defer e.hub.EndChange()
 	if err := e.applyDeviceLocked(r); err != nil {
 		return err
 	}

@@ -4,11 +4,9 @@
 package engine
 
 import (
-	"net"
 	"sync/atomic"
 
 	"github.com/tailscale/wireguard-go/device"
-	"github.com/tunrouter/tunrouter/internal/hostnet"
 	"github.com/tunrouter/tunrouter/metrics"
 )
 
@@ -43,19 +41,78 @@ func (h *handshakeCounters) snapshot() *metrics.Handshakes {
 	}
 }
 
-// openLink begins to watch what the kernel counts for the TUN, where there is one.
-func (e *Engine) openLink() {
-	if e.netdev != nil || e.opts.Elsewhere || e.tun.File() == nil {
-		return
+// deviceCounters are what the WireGuard device tells in its log only, by the formats of
+// its lines.
+type deviceCounters struct {
+	keepalives                         counter // received
+	source, version                    counter // of verified packets
+	mac1, initiation, response, cookie counter
+}
+
+// Lines of the WireGuard device that stand for a packet.
+const (
+	formatKeepalive    = "%v - Receiving keepalive packet"
+	formatSource4      = "IPv4 packet with disallowed source address from %v"
+	formatSource6      = "IPv6 packet with disallowed source address from %v"
+	formatVersion      = "Packet with invalid IP version from %v"
+	formatMAC1         = "Received packet with invalid mac1"
+	formatInitiation   = "Received invalid initiation message from %s"
+	formatResponse     = "Received invalid response message from %s"
+	formatCookie       = "Failed to decode cookie reply"
+	formatCookieSecret = "Could not decrypt invalid cookie response"
+)
+
+// of returns what counts a line; nil: nothing does.
+func (c *deviceCounters) of(format string) *counter {
+	switch format {
+	case formatKeepalive:
+		return &c.keepalives
+	case formatSource4, formatSource6:
+		return &c.source
+	case formatVersion:
+		return &c.version
+	case formatMAC1:
+		return &c.mac1
+	case formatInitiation:
+		return &c.initiation
+	case formatResponse:
+		return &c.response
+	case formatCookie, formatCookieSecret:
+		return &c.cookie
 	}
-	link, err := net.InterfaceByName(e.name)
-	if err != nil {
-		return // gone already: the router is about to end
+	return nil
+}
+
+// A deviceTally is a snapshot of what passed the WireGuard device. It is taken before
+// anything else, so that what is under way is not counted as negative.
+type deviceTally struct {
+	out metrics.WireGuard // without what goes in
+	// gone are the messages that came to an end inside, sent the packets that came out
+	// encrypted.
+	gone, sent uint64
+}
+
+func (e *Engine) deviceTally() *deviceTally {
+	c := &e.devices
+	at := func(n *counter) uint64 { return uint64(n.Load()) }
+	t := &deviceTally{sent: e.bind.DataSent()}
+	t.out.Keepalives = at(&c.keepalives)
+	t.out.Dropped = []metrics.Count{{Name: "source", N: at(&c.source)}, {Name: "version", N: at(&c.version)}}
+	t.out.HandshakeDropped = []metrics.Count{
+		{Name: "mac1", N: at(&c.mac1)}, {Name: "initiation", N: at(&c.initiation)},
+		{Name: "response", N: at(&c.response)}, {Name: "cookie", N: at(&c.cookie)},
 	}
-	if e.link, err = hostnet.NewLinkWatch(link.Index); err != nil {
-		e.link = nil
-		e.log.Info("the kernel does not tell what it counts for the tunnel interface", "err", err)
-	}
+	t.gone = at(&e.counted.replayed) + t.out.Keepalives + t.out.Dropped[0].N + t.out.Dropped[1].N
+	return t
+}
+
+// metrics completes the tally with what went in, which was read after it.
+func (t *deviceTally) metrics(st *Stats) *metrics.WireGuard {
+	out := t.out
+	out.PacketsIn, out.PacketsOut = st.Hub.ToPeers, st.Hub.FromPeers
+	out.PendingTransmit = int64(out.PacketsIn - t.sent)
+	out.PendingReceive = int64(st.Network.RxMessages["transport"] - t.gone - out.PacketsOut)
+	return &out
 }
 
 // linkMetrics is nil while the kernel does not tell.

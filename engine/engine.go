@@ -55,14 +55,18 @@ type Engine struct {
 	relays   *relays
 	serving  *relayServer
 	observer observer
+	alive    aliveChecks
 	advice   advice
 	link     *hostnet.LinkWatch // nil: no TUN of this host, or the kernel does not tell
 	counted  handshakeCounters
+	devices  deviceCounters
+	captures captures
 	inside   *inside // nil: what the router sends never goes through the tunnel
 
 	mu      sync.Mutex // serialises changes and guards the fields below
 	cfg     *config.Config
 	known   map[peers.Key]struct{} // peers that the device has
+	names   map[peers.Key]string   // of cfg.Peers, those that have one
 	allowed *allowedIPs
 	private peers.Key
 	public  peers.Key
@@ -90,6 +94,7 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	e := &Engine{
 		opts:    o.withDefaults(),
 		cfg:     cfg,
+		names:   peerNames(cfg),
 		known:   make(map[peers.Key]struct{}),
 		allowed: newAllowedIPs(),
 		parties: make(parties),
@@ -119,9 +124,8 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	}
 	e.sockets = e.socketSettings(&cfg.Router)
 	e.bind = peers.NewBind(e.bindOptions(e.sockets))
-	e.openInside()
-	e.openLink()
-	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.logOf(roomlog.Device)), deviceOptions(&e.counted)...)
+	e.openInterface()
+	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.logOf(roomlog.Device), &e.devices), deviceOptions(&e.counted)...)
 	if err := e.start(); err != nil {
 		return nil, err
 	}
@@ -138,6 +142,7 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	if err := e.updateServices(cfg, false); err != nil {
 		return nil, err
 	}
+	e.updateAlive(cfg)
 	e.log.Info("router started", "name", e.name, "mode", cfg.Router.Mode.String(), "peers", len(cfg.Peers))
 	return e, nil
 }
@@ -210,6 +215,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		g.Go(func() error { e.link.Run(ctx); return nil })
 	}
 	g.Go(func() error { return e.followRoutes(ctx) })
+	g.Go(func() error { return e.dropReport().run(ctx) })
 	g.Go(func() error { return e.followPaths(ctx) })
 	g.Go(func() error {
 		defer cancel() // standard input and output are done, or ctx is
@@ -254,10 +260,12 @@ func (e *Engine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
 	defer cancel()
 	var errs error
+	e.captures.close()
 	if e.control != nil {
 		errs = errors.Join(errs, e.control.Close())
 	}
 	errs = errors.Join(errs, e.observer.close(), e.services.close(), e.serving.close())
+	e.alive.close()
 	if e.link != nil {
 		e.link.Close()
 	}

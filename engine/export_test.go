@@ -5,6 +5,8 @@ package engine
 
 import (
 	"net/netip"
+	"reflect"
+	"time"
 
 	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/config"
@@ -30,6 +32,9 @@ func Ask(e *Engine, name string, args []uapi.KeyValue) ([]byte, error) {
 	return handler{e}.Ask(name, args)
 }
 
+// ForwardsFor reports whether the host has to forward packets of a family.
+func ForwardsFor(cfg *config.Config) (four, six bool) { return forwardsFor(cfg) }
+
 // An Inside knows which addresses lead into the interface with that index.
 type Inside struct{ *inside }
 
@@ -37,3 +42,25 @@ func NewInside(index int) Inside { return Inside{newInside(index)} }
 
 func (in Inside) LeadsTo(addr netip.Addr) bool { return in.leadsTo(addr) }
 func (in Inside) Forget(mark uint32)           { in.forget(mark) }
+
+// DropReport returns what looks after drops, and logs them when it is time to.
+func DropReport(e *Engine) (look func(now time.Time)) { return e.dropReport().look }
+
+// Dropped returns how many packets were dropped.
+func Dropped(e *Engine) (n uint64) {
+	for _, d := range e.partsSnapshot(nil).Drops() {
+		n += d.Packets
+	}
+	return n
+}
+
+// DeviceFormats are the lines of the WireGuard device that are counted.
+func DeviceFormats() []string {
+	return []string{formatKeepalive, formatSource4, formatSource6, formatVersion, formatMAC1, formatInitiation, formatResponse, formatCookie, formatCookieSecret}
+}
+
+// PCOf returns where a function begins.
+func PCOf(f any) uintptr { return reflect.ValueOf(f).Pointer() }
+
+// Apply is what a request over the control socket does.
+func (e *Engine) Apply(r *uapi.SetRequest) error { return handler{e}.Set(r) }

@@ -39,7 +39,7 @@ func (e *Engine) openHub() error {
 		return fmt.Errorf("[Filter]: %w", err)
 	}
 	e.filter = f
-	e.hub, err = hub.New(e.tun, &hub.Options{Logger: e.logOf(roomlog.Hub), Filter: f})
+	e.hub, err = hub.New(e.tun, &hub.Options{Logger: e.logOf(roomlog.Hub), Filter: f, HasPeer: e.allowed.covers})
 	return err
 }
 
@@ -114,6 +114,7 @@ func (e *Engine) filterRules(f *config.Filter) ([]filter.Rule, error) {
 
 // updateRoutesLocked tells the hub where addresses are now, if anybody wants to know.
 func (e *Engine) updateRoutesLocked(wanted bool) {
+	e.captures.changed(e)
 	if !wanted {
 		return
 	}

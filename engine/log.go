@@ -23,12 +23,24 @@ const (
 )
 
 // deviceLogger hands the device's lines to log: its verbose ones as debug, its
-// errors as warnings, rate limited.
-func deviceLogger(log *slog.Logger) *device.Logger {
+// errors as warnings, both rate limited. Lines that stand for a packet are counted, shown
+// or not.
+func deviceLogger(log *slog.Logger, counters *deviceCounters) *device.Logger {
 	l := &device.Logger{}
+	lines := newLineLimits()
 	l.Verbosef = func(format string, args ...any) {
+		if c := counters.of(format); c != nil {
+			c.Add(1)
+		}
 		if log.Enabled(context.Background(), slog.LevelDebug) { // it may change
-			log.Debug("device", "text", fmt.Sprintf(format, args...))
+			n, ok := lines.take(format)
+			switch {
+			case !ok:
+			case n > 0:
+				log.Debug("device", "text", fmt.Sprintf(format, args...), "suppressed", n)
+			default:
+				log.Debug("device", "text", fmt.Sprintf(format, args...))
+			}
 		}
 	}
 	limit := rate.NewLimiter(deviceErrorsPerSecond, deviceErrorBurst)

@@ -25,25 +25,33 @@ func (e *Engine) Snapshot() *metrics.Snapshot {
 		e.log.Warn("metrics are not known", "err", err)
 		return nil
 	}
+	s := e.partsSnapshot(lanes)
+	s.Peers = make([]metrics.Peer, len(d.Peers))
+	if d.PrivateKey != (uapi.Key{}) {
+		s.PublicKey = keyText(publicOf(d.PrivateKey))
+	}
+	for i := range d.Peers {
+		e.peerMetrics(&s.Peers[i], &d.Peers[i])
+	}
+	return s
+}
+
+// partsSnapshot returns all but the peers. lanes are whose the numbers of the hub are.
+func (e *Engine) partsSnapshot(lanes map[filter.Party]string) *metrics.Snapshot {
+	tally := e.deviceTally()
 	st := e.Stats()
 	s := &metrics.Snapshot{
 		Device:     e.name,
 		ListenPort: e.ListenPort(),
-		Peers:      make([]metrics.Peer, len(d.Peers)),
-		TUN:        tunMetrics(&st.TUN),
+		TUN:        tunMetrics(&st.TUN, st.Netstack != nil),
 		Hub:        hubMetrics(&st.Hub, lanes),
 		Filter:     filterMetrics(&st.Filter),
 		Netstack:   netstackMetrics(st.Netstack),
 		Relay:      relayMetrics(st.Relay),
 		Discovery:  discoveryMetrics(st.Paths),
 		Handshakes: e.counted.snapshot(),
+		WireGuard:  tally.metrics(&st),
 		Link:       e.linkMetrics(),
-	}
-	if d.PrivateKey != (uapi.Key{}) {
-		s.PublicKey = keyText(publicOf(d.PrivateKey))
-	}
-	for i := range d.Peers {
-		e.peerMetrics(&s.Peers[i], &d.Peers[i])
 	}
 	networkMetrics(s, &st.Network)
 	relaySocketMetrics(s, st.Relay)
@@ -73,19 +81,20 @@ func keyText(k peers.Key) string { return base64.StdEncoding.EncodeToString(k[:]
 
 func (e *Engine) peerMetrics(to *metrics.Peer, p *uapi.Peer) {
 	*to = metrics.Peer{
-		PublicKey: keyText(p.PublicKey), Endpoint: p.Endpoint, AllowedIPs: p.AllowedIPs,
+		PublicKey: keyText(p.PublicKey), Name: NameOf(p), Endpoint: p.Endpoint, AllowedIPs: p.AllowedIPs,
 		LastHandshake: p.LastHandshake, RxBytes: p.RxBytes, TxBytes: p.TxBytes,
 	}
 	if ep := e.bind.Lookup(p.PublicKey); ep != nil {
 		st := ep.Stats()
 		to.Network = &metrics.PeerNetwork{
-			TxPackets: st.TxPackets, TxAgain: st.TxAgain, Roams: st.Roams, SourcesReleased: st.SourcesReleased,
+			TxPackets: st.TxPackets, RxAuthentic: st.RxAuthentic, TxAgain: st.TxAgain, Roams: st.Roams, SourcesReleased: st.SourcesReleased,
 			Dropped: []metrics.Count{
 				{Name: "no_address", N: st.DroppedNoAddress},
 				{Name: "closed", N: st.DroppedClosed},
 				{Name: "refused", N: st.DroppedRefused},
 			},
 		}
+		to.Traffic = trafficMetrics(&st.Paths)
 	}
 	if s, ok := e.bind.PathStatus(p.PublicKey); ok && s.Router != "no" {
 		to.Path = pathMetrics(&s)

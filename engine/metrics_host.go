@@ -11,7 +11,8 @@ import (
 	"github.com/tunrouter/tunrouter/tunwrap/inner"
 )
 
-func tunMetrics(s *tunwrap.Stats) *metrics.TUN {
+// tunMetrics leaves out of a netstack what that did not take, which it tells by reason.
+func tunMetrics(s *tunwrap.Stats, netstack bool) *metrics.TUN {
 	out := &metrics.TUN{
 		QueuesAsked: s.QueuesRequested, Steering: string(s.Steering),
 		MergingTCP: !s.TCPMerging.Off, MergingUDP: !s.UDPMerging.Off,
@@ -20,6 +21,9 @@ func tunMetrics(s *tunwrap.Stats) *metrics.TUN {
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		out.Queues[i] = metrics.TUNQueue{Batched: q.Batched, Read: readMetrics(&q.Read), Write: writeMetrics(&q.Write)}
+		if netstack {
+			out.Queues[i].Write.Dropped = nil
+		}
 	}
 	return out
 }
@@ -62,7 +66,7 @@ func hubMetrics(s *hub.Stats, names map[filter.Party]string) *metrics.Hub {
 		Traffic:    metrics.Traffic{Packets: s.Cut.Packets, Bytes: s.Cut.Bytes},
 		Batches:    histogramOf(s.Cut.Batches[:], powers, s.Cut.Packets),
 		Held:       s.Held, MaxBytes: s.MaxBytes,
-		LocalScope: s.LocalScope, Fragmented: s.Fragmented, ICMPSent: s.ICMPSent, ICMPLimited: s.ICMPLimited,
+		LocalScope: s.LocalScope, Fragmented: s.Fragmented, Fragments: s.Fragments, ICMPSent: s.ICMPSent, ICMPLimited: s.ICMPLimited,
 		Dropped: []metrics.Count{
 			{Name: "full", N: d.Full},
 			{Name: "hop_limit", N: d.HopLimit},
@@ -70,6 +74,7 @@ func hubMetrics(s *hub.Stats, names map[filter.Party]string) *metrics.Hub {
 			{Name: "loop", N: d.Loop},
 			{Name: "source", N: d.Source},
 			{Name: "isolated", N: d.Isolated},
+			{Name: "no_peer", N: d.NoPeer},
 			{Name: "closed", N: d.Closed},
 		},
 	}

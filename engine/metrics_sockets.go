@@ -13,7 +13,16 @@ import (
 )
 
 func networkMetrics(to *metrics.Snapshot, s *peers.Stats) {
-	to.Receive = &metrics.Receive{Packets: s.RxPackets, Errors: s.RxErrors, Dropped: countsOf(s.RxDropped)}
+	to.Receive = &metrics.Receive{
+		Packets: s.RxPackets, Messages: countsOf(s.RxMessages), Authentic: s.RxAuthentic, Errors: s.RxErrors,
+		Dropped: countsOf(s.RxDropped), SocketDropped: countsOf(s.Totals.Dropped),
+	}
+	to.Transmit = &metrics.Transmit{
+		Messages: countsOf(s.TxMessages),
+		Dropped:  []metrics.Count{{Name: "no_address", N: s.TxNoAddress}, {Name: "closed", N: s.TxClosed}},
+		Refused:  append(countsOf(s.TxRefused), metrics.Count{Name: "held", N: s.Totals.Lost}),
+	}
+	to.Paths = trafficMetrics(&s.Paths)
 	for _, g := range s.Groups {
 		to.Groups = append(to.Groups, metrics.SocketGroup(g))
 	}
@@ -21,6 +30,27 @@ func networkMetrics(to *metrics.Snapshot, s *peers.Stats) {
 		c := &s.Sockets[i]
 		to.Sockets = append(to.Sockets, socketMetrics(metrics.UsePeers, c.Local, c.Index, c.GSO, c.GRO, &c.Stats))
 	}
+}
+
+// trafficMetrics names the kinds of paths.
+func trafficMetrics(t *peers.ClassTraffic) []metrics.PathTraffic {
+	out := make([]metrics.PathTraffic, len(t))
+	for i := range t {
+		p := &t[i]
+		out[i] = metrics.PathTraffic{
+			Path: "direct", Family: "ipv4",
+			Tx: metrics.Traffic{Packets: p.TxPackets, Bytes: p.TxBytes},
+			Rx: metrics.Traffic{Packets: p.RxPackets, Bytes: p.RxBytes},
+		}
+		relayed, ipv6 := peers.Class(i)
+		if relayed {
+			out[i].Path = "relay"
+		}
+		if ipv6 {
+			out[i].Family = "ipv6"
+		}
+	}
+	return out
 }
 
 func relayMetrics(s *relay.Stats) *metrics.Relay {

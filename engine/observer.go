@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/tunrouter/tunrouter/internal/roomlog"
 	"github.com/tunrouter/tunrouter/metrics"
 	"github.com/tunrouter/tunrouter/metrics/web"
+	"github.com/tunrouter/tunrouter/uapi"
 )
 
 // freshHandshake is how old the last handshake of a peer may be that is kept alive: the
@@ -35,30 +37,41 @@ type observer struct {
 	ended  chan struct{}
 }
 
-// updateObserver makes it serve as cfg says. A section that stays keeps its
-// connections.
+// A subject is what an observer shows: a router, or a relay alone.
+type subject interface {
+	metrics.Source
+	statusQuestion() func() (any, error) // nil: nobody can say
+	pageData() (*web.PageData, error)
+	notReady() []web.NotReady
+}
+
+// updateObserver makes the router be shown as cfg says.
 func (e *Engine) updateObserver(cfg *config.Config) error {
-	o := &e.observer
+	return e.observer.update(&cfg.Router.Metrics, e, e.opts.Logger, e.opts.Version)
+}
+
+// update makes it show s as m says. A section that stays keeps its connections.
+func (o *observer) update(m *config.Metrics, s subject, log *slog.Logger, version string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	m := cfg.Router.Metrics
 	if m.Listen == "" {
 		return o.closeLocked()
 	}
-	token, err := metricsToken(&m)
+	token, err := metricsToken(m)
 	if err != nil {
 		return err
 	}
-	if o.server != nil && o.config == m && o.token == token {
+	if o.server != nil && o.config == *m && o.token == token {
 		return nil
 	}
 	if err := o.closeLocked(); err != nil {
 		return err
 	}
+	log = roomlog.For(log, roomlog.Web)
 	server, err := web.Listen(&web.Options{
-		Listen: m.Listen, Token: token, Logger: e.logOf(roomlog.Web),
-		Metrics: e.registry(m.Peers).Handler(),
-		Status:  e.statusQuestion(), Page: e.pageData, Ready: e.notReady,
+		Listen: m.Listen, Token: token, Logger: log,
+		Metrics: registry(s, m, version).Handler(),
+		Status:  s.statusQuestion(), Page: s.pageData, Ready: s.notReady,
 	})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("[Router] Metrics %s is in use by another program: choose another port: %w", m.Listen, err)
@@ -71,10 +84,10 @@ func (e *Engine) updateObserver(cfg *config.Config) error {
 	go func() {
 		defer close(ended)
 		if err := server.Run(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
-			e.log.Error("metrics and the status page are not served any more", "err", err)
+			log.Error("metrics and the status page are not served any more", "err", err)
 		}
 	}()
-	o.config, o.token, o.server, o.cancel, o.ended = m, token, server, cancel, ended
+	o.config, o.token, o.server, o.cancel, o.ended = *m, token, server, cancel, ended
 	return nil
 }
 
@@ -94,29 +107,35 @@ func metricsToken(m *config.Metrics) (string, error) {
 	return token, nil
 }
 
-// registry translates MetricsPeers: 0 is all there, and none here.
-func (e *Engine) registry(limit int) *metrics.Registry {
+// registry translates the keys about metrics; of MetricsPeers 0 is all there, and none
+// here.
+func registry(s metrics.Source, m *config.Metrics, version string) *metrics.Registry {
+	limit := m.Peers
 	switch limit {
 	case 0:
-		limit = -1
+		limit = metrics.AllPeers
 	case config.MetricsPeersOff:
 		limit = 0
 	}
-	return metrics.New(e, &metrics.Options{Peers: limit, GoRuntime: true, Version: e.opts.Version})
+	return metrics.New(s, &metrics.Options{Peers: limit, MindFlavor: m.MindFlavor, GoRuntime: true, Version: version})
 }
 
 // statusQuestion returns what /api/v1/status asks; nil if nobody describes devices.
 func (e *Engine) statusQuestion() func() (any, error) {
-	describe := e.opts.Describe
+	return describing(e.opts.Describe, e.name, e.Status)
+}
+
+// describing returns what describe makes of a status; nil without it.
+func describing(describe func(string, *uapi.Device) any, name string, status func() (*uapi.Device, error)) func() (any, error) {
 	if describe == nil {
 		return nil
 	}
 	return func() (any, error) {
-		d, err := e.Status()
+		d, err := status()
 		if err != nil {
 			return nil, err
 		}
-		return describe(e.name, d), nil
+		return describe(name, d), nil
 	}
 }
 
@@ -136,9 +155,9 @@ func (e *Engine) notReady() []web.NotReady {
 		if !p.LastHandshake.IsZero() {
 			reason = fmt.Sprintf("last handshake %v ago", time.Since(p.LastHandshake).Round(time.Second))
 		}
-		out = append(out, web.NotReady{Peer: keyText(p.PublicKey), Reason: reason})
+		out = append(out, web.NotReady{Peer: keyText(p.PublicKey), Name: NameOf(p), Reason: reason})
 	}
-	return out
+	return append(out, e.alive.notReady()...)
 }
 
 func (o *observer) close() error {

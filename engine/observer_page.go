@@ -40,6 +40,7 @@ func (e *Engine) pageData() (*web.PageData, error) {
 	if r, ok := e.bind.KnownRelays(); ok {
 		out.Relays = pageRelays(r)
 	}
+	out.RelayServer = pageRelayServer(s)
 	out.Drops = pageDrops(s)
 	return out, nil
 }
@@ -78,48 +79,10 @@ func pageRelays(list []path.RelayStatus) []web.PageRelay {
 // pageDrops lists what was dropped, by stage.
 func pageDrops(s *metrics.Snapshot) []web.PageDrop {
 	var out []web.PageDrop
-	add := func(stage string, counts []metrics.Count) {
-		for _, c := range counts {
-			if c.N == 0 {
-				continue
-			}
-			i := slices.IndexFunc(out, func(d web.PageDrop) bool { return d.Stage == stage && d.Reason == c.Name })
-			if i < 0 {
-				out = append(out, web.PageDrop{Stage: stage, Reason: c.Name, Packets: c.N})
-				continue
-			}
-			out[i].Packets += c.N
+	for _, d := range s.Drops() {
+		if d.Packets > 0 {
+			out = append(out, web.PageDrop{Stage: d.Stage, Reason: d.Reason, Packets: d.Packets})
 		}
-	}
-	if s.TUN != nil {
-		for i := range s.TUN.Queues {
-			add("from the host", s.TUN.Queues[i].Read.Dropped)
-			add("to the host", s.TUN.Queues[i].Write.Dropped)
-		}
-	}
-	if s.Link != nil {
-		add("from the host", []metrics.Count{{Name: "queue_full", N: s.Link.TxDropped}})
-	}
-	if s.Hub != nil {
-		add("between peers", s.Hub.Dropped)
-	}
-	for i := range s.Peers {
-		if n := s.Peers[i].Network; n != nil {
-			add("to peers", n.Dropped)
-		}
-	}
-	if s.Receive != nil {
-		add("from peers", s.Receive.Dropped)
-	}
-	for i := range s.Sockets {
-		add("sockets", s.Sockets[i].Receive.Dropped)
-		add("sockets", []metrics.Count{{Name: "buffer_full", N: s.Sockets[i].Receive.Overflow}})
-	}
-	if s.Discovery != nil {
-		add("path discovery", s.Discovery.Dropped)
-	}
-	if s.Relay != nil {
-		add("relay", s.Relay.Dropped)
 	}
 	return out
 }

@@ -37,19 +37,6 @@ func (e *Engine) updatePathsLocked(cfg *config.Config) {
 	e.bind.SetRelays(e.relays.known())
 }
 
-// openInside finds out which interface must not be a path to the peers behind it.
-func (e *Engine) openInside() {
-	if e.netdev != nil || e.opts.Elsewhere || e.tun.File() == nil {
-		return
-	}
-	link, err := net.InterfaceByName(e.name)
-	if err != nil {
-		return // gone already: the router is about to end
-	}
-	e.inside = newInside(link.Index)
-	e.bind.SetInside(e.inside.leadsTo)
-}
-
 // updateIdentityLocked tells the Bind whose discovery it is, if it is on.
 func (e *Engine) updateIdentityLocked(cfg *config.Config) {
 	private := e.private

@@ -77,7 +77,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 		}
 	}
 	e.nameEndpoints(moved)
-	e.cfg = cfg
+	e.cfg, e.names = cfg, peerNames(cfg)
 	if e.netdev != nil {
 		if err := e.netdev.SetAddresses(addrsOf(cfg.Interface.Addresses)); err != nil {
 			return fmt.Errorf("change addresses: %w", err)
@@ -93,6 +93,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 		if err := e.updateServices(cfg, ch.Router.SubnetRouter); err != nil {
 			return err
 		}
+		e.updateAlive(cfg)
 	}
 	if err := e.hostUpdate(); err != nil {
 		return err
@@ -127,9 +128,9 @@ func (e *Engine) liveLocked() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoints := make(map[config.Key]config.Endpoint, len(e.cfg.Peers))
-	for _, p := range e.cfg.Peers {
-		endpoints[p.PublicKey] = p.Endpoint
+	configured := make(map[config.Key]*config.Peer, len(e.cfg.Peers))
+	for i := range e.cfg.Peers {
+		configured[e.cfg.Peers[i].PublicKey] = &e.cfg.Peers[i]
 	}
 	live := *e.cfg
 	live.Interface.PrivateKey = config.Key(e.private)
@@ -137,13 +138,16 @@ func (e *Engine) liveLocked() (*config.Config, error) {
 	live.Interface.FwMark = e.configuredMarkLocked()
 	live.Peers = make([]config.Peer, 0, len(d.Peers))
 	for _, p := range d.Peers {
-		live.Peers = append(live.Peers, config.Peer{
+		next := config.Peer{
 			PublicKey:           config.Key(p.PublicKey),
 			PresharedKey:        config.Key(p.PresharedKey),
 			AllowedIPs:          e.allowed.of(p.PublicKey),
-			Endpoint:            endpoints[config.Key(p.PublicKey)],
 			PersistentKeepalive: p.PersistentKeepalive,
-		})
+		}
+		if was := configured[next.PublicKey]; was != nil {
+			next.Name, next.Endpoint = was.Name, was.Endpoint
+		}
+		live.Peers = append(live.Peers, next)
 	}
 	return &live, nil
 }

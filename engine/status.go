@@ -13,8 +13,8 @@ import (
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
 // handshake and what was transferred. Secret keys are included. [SocketGroups],
-// [QueuesOf], [ForwardingOf], [FilterOf], [ServicesOf], [DiscoveryOf], [RelayOf] and [PathOf] read
-// what WireGuard does not know from it.
+// [QueuesOf], [ForwardingOf], [FilterOf], [ServicesOf], [DiscoveryOf], [RelayOf],
+// [DropsOf] and [PathOf] read what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -53,6 +53,10 @@ func (e *Engine) Status() (*uapi.Device, error) {
 		return nil, fmt.Errorf("describe relays: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
+	if lines, err = dropLines(e.partsSnapshot(nil)); err != nil {
+		return nil, fmt.Errorf("describe drops: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
 	if err := e.addPathLines(d); err != nil {
 		return nil, fmt.Errorf("describe paths: %w", err)
 	}
@@ -76,6 +80,9 @@ func (e *Engine) statusLocked() (*uapi.Device, error) {
 			// The device counts the headroom of each message and messages that
 			// never left; the Bind counts what left, as the kernel does.
 			p.TxBytes = ep.Stats().TxBytes
+		}
+		if err := e.addNameLocked(p); err != nil {
+			return nil, fmt.Errorf("describe a peer: %w", err)
 		}
 	}
 	return d, nil

@@ -130,6 +130,7 @@ func dropsOf(h *hub.Stats) map[string]uint64 {
 	add("loop", h.Dropped.Loop)
 	add("source", h.Dropped.Source)
 	add("isolated", h.Dropped.Isolated)
+	add("closed", h.Dropped.Closed)
 	for problem := inner.OK + 1; int(problem) < inner.Problems; problem++ {
 		add(problem.String(), h.Malformed[problem])
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tunrouter/tunrouter/internal/roomlog"
@@ -100,14 +101,14 @@ func (h handler) Ask(name string, args []uapi.KeyValue) ([]byte, error) {
 		}
 		return json.Marshal(&r)
 	case "log":
-		return h.e.askLog(args)
+		return askLog(h.e.log, args)
 	}
 	return nil, errUnknownQuestion
 }
 
 // askLog changes the levels of the log as each level says, and returns what they are.
-func (e *Engine) askLog(args []uapi.KeyValue) ([]byte, error) {
-	levels := roomlog.Of(e.log)
+func askLog(log *slog.Logger, args []uapi.KeyValue) ([]byte, error) {
+	levels := roomlog.Of(log)
 	if levels == nil {
 		return nil, errUnknownQuestion
 	}

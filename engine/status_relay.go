@@ -65,7 +65,7 @@ func (e *Engine) relayLines() (lines []uapi.KeyValue, err error) {
 		lines = append(lines, line)
 	}
 	if s := e.serving.stats(); s != nil {
-		line, err := jsonLine(relayKey, &RelayInfo{TableStats: s.TableStats, Frames: s.Frames, Bytes: s.Bytes})
+		line, err := jsonLine(relayKey, relayInfo(s))
 		if err != nil {
 			return nil, err
 		}

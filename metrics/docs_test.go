@@ -19,7 +19,7 @@ What a router shows at ` + "`/metrics`" + `, in the text format of Prometheus, a
 OpenMetrics or as protobuf. This file is made from the code; ` + "`go test ./metrics -update`" + `
 writes it.
 
-- All but ` + "`router_build_info`" + ` have the label ` + "`device`" + `: the name of the tunnel
+- All but ` + "`router_build_info`" + ` and those on demand have the label ` + "`device`" + `: the name of the tunnel
   interface.
 - What the router does not have, or the kernel does not tell, is absent, not zero.
 - Counters start at 0 with the router, and with the part that counts: those of a
@@ -27,7 +27,10 @@ writes it.
 - Samples for each peer (marked *peer* below) are limited by ` + "`[Router] MetricsPeers`" + `:
   ` + "`all`, `off`" + `, or a number for the peers that moved the most bytes.
 - The ` + "`wireguard_`" + ` names are those of
-  [wireguard_exporter](https://github.com/mdlayher/wireguard_exporter).
+  [wireguard_exporter](https://github.com/mdlayher/wireguard_exporter). Those with
+  the label ` + "`interface`" + ` are on demand, by ` + "`[Router] MetricsNames = mindflavor`" + `:
+  the names of [prometheus_wireguard_exporter](https://github.com/MindFlavor/prometheus_wireguard_exporter)
+  for dashboards that have been made for it.
 - Histograms of packets count events (calls, messages, batches) by how many packets
   each had. Their sum is the packets that went on.
 - Names that begin with ` + "`go_` and `process_`" + ` are those of the Prometheus client for Go.
@@ -88,20 +91,27 @@ func TestDocs(t *testing.T) {
 const stages = `
 ## Stages of router_dropped_packets_total
 
-A packet that is dropped is counted at one stage.
+A packet that is dropped is counted at one stage. The stages are all there is to add
+up: other counters of drops (of a socket, a peer, the interface) say where, and are in
+them already. What two routers have dropped between a sender and a receiver is the sum
+of both, and ` + "`router_wireguard_pending_packets`" + ` of both.
 
 | stage | where |
 | --- | --- |
+| ` + "`tun_link`" + ` | by the kernel: the queue of the tunnel interface was full; a superpacket counts as one |
 | ` + "`tun_read`" + ` | read from the tunnel device |
+| ` + "`netstack_out`" + ` | out of the stack, into the tunnel |
+| ` + "`hub`" + ` | without a peer (no_peer), on the way from peer to peer, or malformed |
 | ` + "`filter`" + ` | denied by the packet filter |
-| ` + "`hub`" + ` | on the way from peer to peer, or malformed |
-| ` + "`socket_transmit`" + ` | not taken by the kernel, for peers; one refused for its source address may have left from another |
-| ` + "`socket_receive`" + ` | by the kernel for want of room (overflow), or unreadable |
+| ` + "`transmit`" + ` | encrypted, with no address of the peer known, or no socket open |
+| ` + "`socket_transmit`" + ` | not taken by the kernel, for good, for peers; held: lost while they waited for others to leave with |
+| ` + "`socket_receive`" + ` | by the kernel for want of room or a wrong UDP checksum (overflow; what GRO had merged counts as one), or unreadable |
 | ` + "`receive`" + ` | received, and no message of WireGuard or of path discovery |
-| ` + "`decrypt`" + ` | authentic, and refused by the replay window |
+| ` + "`handshake`" + ` | handshake messages that are not authentic |
+| ` + "`decrypt`" + ` | authentic, and refused: a replay, a source that is not the peer's, neither IPv4 nor IPv6 |
 | ` + "`tun_write`" + ` | not taken by the tunnel device |
 | ` + "`netstack_in`, `netstack_udp`, `netstack_echo`" + ` | out of the tunnel, into the stack |
-| ` + "`netstack_out`" + ` | out of the stack, into the tunnel |
+| ` + "`relay_receive`" + ` | as socket_receive, of the relay server |
 | ` + "`relay`" + ` | received by the relay server, or not taken by the kernel (send) |
 `
 

@@ -4,6 +4,7 @@
 package metrics
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -18,8 +19,9 @@ type Family struct {
 // Families returns all families, router_build_info included, by name.
 func Families() []Family {
 	out := []Family{{Name: buildName, Kind: gauge.String(), Help: buildHelp, Labels: []string{"version", "commit", "goversion"}}}
-	for _, f := range families() {
-		out = append(out, Family{f.name, f.kind.String(), f.help, append([]string{"device"}, f.labels...), f.perPeer})
+	for _, f := range families(true) {
+		device := cmp.Or(f.device, "device")
+		out = append(out, Family{f.name, f.kind.String(), f.help, append([]string{device}, f.labels...), f.perPeer})
 	}
 	slices.SortFunc(out, func(a, b Family) int {
 		if a.Name < b.Name {

@@ -34,6 +34,7 @@ func hubFamilies() []family {
 		hub("router_hub_held_limit_bytes", gauge, "Memory that may hold packets that wait for a peer.", func(h *Hub, w *writer) { w.float(float64(h.MaxBytes)) }),
 		count("router_hub_local_scope_packets_total", "Packets from peers that stayed with the host because their addresses may not be routed.", func(h *Hub) uint64 { return h.LocalScope }),
 		count("router_hub_fragmented_packets_total", "Packets that were cut to the MTU.", func(h *Hub) uint64 { return h.Fragmented }),
+		count("router_hub_fragments_total", "Packets that became of those that were cut.", func(h *Hub) uint64 { return h.Fragments }),
 		count("router_hub_icmp_sent_total", "ICMP errors that were sent to peers.", func(h *Hub) uint64 { return h.ICMPSent }),
 		count("router_hub_icmp_limited_total", "ICMP errors that were not sent because the peer had had its share.", func(h *Hub) uint64 { return h.ICMPLimited }),
 		lane("router_hub_peer_packets_total", counter, "Packets that other peers sent to a peer.", func(l *HubLane) uint64 { return l.Packets }),

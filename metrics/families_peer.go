@@ -56,13 +56,15 @@ func peerFamilies() []family {
 			}),
 		network("router_peer_transmit_packets_total", "WireGuard messages that left for a peer.",
 			func(n *PeerNetwork) uint64 { return n.TxPackets }),
+		network("router_peer_receive_packets_total", "Transport messages of a peer that were verified and are no replays.",
+			func(n *PeerNetwork) uint64 { return n.RxAuthentic }),
 		network("router_peer_transmit_repeated_packets_total", "WireGuard messages that were sent a second time, over another path, while the one in use was in doubt.",
 			func(n *PeerNetwork) uint64 { return n.TxAgain }),
 		network("router_peer_roams_total", "Moves of a peer to another address, the first included.",
 			func(n *PeerNetwork) uint64 { return n.Roams }),
 		network("router_peer_sources_released_total", "Sticky local addresses that were let go because they are not good any more.",
 			func(n *PeerNetwork) uint64 { return n.SourcesReleased }),
-		peer("router_peer_transmit_dropped_packets_total", counter, "WireGuard messages to a peer that did not leave: no_address, closed (no socket of the family), refused (by the kernel; the socket_transmit stage of router_dropped_packets_total says why).",
+		peer("router_peer_transmit_dropped_packets_total", counter, "WireGuard messages to a peer that did not leave: no_address, closed (no socket of the family), refused (by the kernel). All peers together are the transmit and socket_transmit stages of router_dropped_packets_total, which count removed peers, peers without samples and what is sent to nobody known too: add up those, not these.",
 			func(p *Peer, w *writer) {
 				if p.Network != nil {
 					for _, c := range p.Network.Dropped {

@@ -37,7 +37,13 @@ func socketFamilies() []family {
 		count("router_socket_receive_calls_total", "Calls of recvmmsg(2) that brought messages.", func(o *Socket) uint64 { return o.Receive.Calls }),
 		count("router_socket_receive_copied_packets_total", "Packets that did not land in their place and were copied.", func(o *Socket) uint64 { return o.Receive.Copied }),
 		count("router_socket_receive_long_segments_total", "Messages with a segment size larger than themselves.", func(o *Socket) uint64 { return o.Receive.LongSegments }),
-		count("router_socket_receive_overflow_packets_total", "Packets that the kernel dropped because the receive buffer was full (SO_RXQ_OVFL).", func(o *Socket) uint64 { return o.Receive.Overflow }),
+		count("router_socket_receive_overflow_packets_total", "Packets that the kernel dropped because the receive buffer was full, or their checksum wrong (SO_RXQ_OVFL). What GRO had merged counts as one.", func(o *Socket) uint64 { return o.Receive.Overflow }),
+		socket("router_socket_receive_dropped_packets_total", counter, "Packets that a socket received and that could not be handed on, by reason. They are in router_dropped_packets_total too, which keeps those of sockets that are closed.",
+			func(o *Socket, w *writer, l ...string) {
+				for _, c := range o.Receive.Dropped {
+					w.count(c.N, l[0], l[1], l[2], c.Name)
+				}
+			}, "reason"),
 		histo("router_socket_receive_packets_per_call", "Packets that a call of recvmmsg(2) brought.", func(o *Socket) *Histogram { return &o.Receive.PacketsPerCall }),
 		histo("router_socket_receive_segments_per_message", "Packets that GRO had merged in a message.", func(o *Socket) *Histogram { return &o.Receive.PacketsPerMessage }),
 
@@ -49,7 +55,7 @@ func socketFamilies() []family {
 		count("router_socket_transmit_sentinels_total", "Packets of one byte that were added to messages.", func(o *Socket) uint64 { return o.Transmit.Sentinels }),
 		histo("router_socket_transmit_packets_per_call", "Packets that a call of sendmmsg(2) took.", func(o *Socket) *Histogram { return &o.Transmit.PacketsPerCall }),
 		histo("router_socket_transmit_segments_per_message", "Packets of a message that GSO was to cut.", func(o *Socket) *Histogram { return &o.Transmit.PacketsPerMessage }),
-		socket("router_socket_transmit_refused_packets_total", counter, "Packets that the kernel did not take, by reason. Those refused for their source address may have left from another one after that.",
+		socket("router_socket_transmit_refused_packets_total", counter, "Packets that the kernel did not take, by reason. Those refused for their source address may have left from another one after that: drops are in router_dropped_packets_total.",
 			func(o *Socket, w *writer, l ...string) {
 				for _, c := range o.Transmit.Dropped {
 					w.count(c.N, l[0], l[1], l[2], c.Name)

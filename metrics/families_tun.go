@@ -89,7 +89,7 @@ func linkFamilies() []family {
 			func(l *Link) uint64 { return l.RxBytes }, func(l *Link) uint64 { return l.TxBytes }),
 		both("router_tun_link_errors_total", "Errors of the tunnel interface.",
 			func(l *Link) uint64 { return l.RxErrors }, func(l *Link) uint64 { return l.TxErrors }),
-		both("router_tun_link_dropped_packets_total", "Packets that the tunnel interface dropped; transmit: because the router did not read them in time.",
+		both("router_tun_link_dropped_packets_total", "Packets that the tunnel interface dropped; transmit: because the router did not read them in time, which is the tun_link stage of router_dropped_packets_total.",
 			func(l *Link) uint64 { return l.RxDropped }, func(l *Link) uint64 { return l.TxDropped }),
 		link("router_tun_link_errors_by_reason_total", "Errors of the tunnel interface by reason.", func(l *Link, w *writer) {
 			for _, c := range l.RxErrorsBy {

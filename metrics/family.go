@@ -4,6 +4,7 @@
 package metrics
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -30,7 +31,10 @@ type family struct {
 	name string
 	kind kind
 	help string
-	// labels are those after device, which all families have.
+	// device is the label with the name of the interface, which all families have; ""
+	// stands for device.
+	device string
+	// labels are those after it.
 	labels []string
 	// perPeer says that there is a sample or more for each peer, within
 	// [Options.Peers].
@@ -38,10 +42,14 @@ type family struct {
 	samples func(s *Snapshot, w *writer)
 }
 
-// families returns all that there are, by name.
-func families() []family {
-	all := slices.Concat(peerFamilies(), deviceFamilies(), socketFamilies(), tunFamilies(), linkFamilies(), hubFamilies(),
+// families returns all that there are, by name; with those of another exporter if
+// wanted.
+func families(mindFlavor bool) []family {
+	all := slices.Concat(peerFamilies(), peerPathFamilies(), deviceFamilies(), accountFamilies(), socketFamilies(), tunFamilies(), linkFamilies(), hubFamilies(),
 		filterFamilies(), pathFamilies(), relayFamilies(), netstackFamilies(), serviceFamilies())
+	if mindFlavor {
+		all = append(all, mindFlavorFamilies()...)
+	}
 	slices.SortFunc(all, func(a, b family) int {
 		if a.name < b.name {
 			return -1
@@ -71,7 +79,7 @@ type writer struct {
 // begin makes w write samples of f.
 func (w *writer) begin(f *family, device string) {
 	w.family, w.device = f, device
-	w.names = append(append(w.names[:0:0], "device"), f.labels...)
+	w.names = append(append(w.names[:0:0], cmp.Or(f.device, "device")), f.labels...)
 	w.out = w.out[:0]
 	w.metrics.reset()
 	w.counts.reset()

@@ -23,6 +23,9 @@ type Options struct {
 	// Peers is how many peers have samples of their own: those that moved the most
 	// bytes. Negative means all, 0 none.
 	Peers int
+	// MindFlavor adds wireguard_sent_bytes_total and the others of
+	// github.com/MindFlavor/prometheus_wireguard_exporter, for dashboards made for it.
+	MindFlavor bool
 	// GoRuntime adds what the Go runtime and the operating system say of the process.
 	GoRuntime bool
 	// Version and Commit are those of the program, for router_build_info.
@@ -50,7 +53,7 @@ func New(src Source, o *Options) *Registry {
 	r := &Registry{
 		source:   src,
 		opts:     *o,
-		families: families(),
+		families: families(o.MindFlavor),
 		process:  prometheus.NewRegistry(),
 		time:     scrapeTime,
 		slots:    make(chan struct{}, maxScrapes),

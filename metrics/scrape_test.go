@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "write the files that tests compare with")
 
 // options are those of golden scrapes, and of most tests.
-var options = metrics.Options{Peers: metrics.AllPeers, Version: "1.2.3", Commit: "abcdef"}
+var options = metrics.Options{Peers: metrics.AllPeers, MindFlavor: true, Version: "1.2.3", Commit: "abcdef"}
 
 // scrape asks r as a client with that Accept header does.
 func scrape(t testing.TB, r *metrics.Registry, accept string) *httptest.ResponseRecorder {

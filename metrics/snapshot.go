@@ -25,8 +25,14 @@ type Snapshot struct {
 
 	// Handshakes counts what the WireGuard device does; nil: not counted.
 	Handshakes *Handshakes
-	// Receive counts what the sockets of the peers brought.
-	Receive *Receive
+	// WireGuard counts what the WireGuard device takes and gives.
+	WireGuard *WireGuard
+	// Receive counts what the sockets of the peers brought, Transmit what was given to
+	// them.
+	Receive  *Receive
+	Transmit *Transmit
+	// Paths are the ways of all peers, all that there are.
+	Paths []PathTraffic
 	// Groups and Sockets are those of the peers and of the relay.
 	Groups  []SocketGroup
 	Sockets []Socket
@@ -58,11 +64,21 @@ type Peer struct {
 	Network *PeerNetwork
 	// Path is where packets to the peer go now; nil: not known.
 	Path *PeerPath
+	// Traffic is what went to the peer and came from it, by the way it took.
+	Traffic []PathTraffic
+}
+
+// PathTraffic are WireGuard messages that went one way.
+type PathTraffic struct {
+	Path   string // direct or relay
+	Family string // ipv4 or ipv6 of the outer packets
+	Tx, Rx Traffic
 }
 
 // PeerNetwork counts WireGuard messages sent to one peer.
 type PeerNetwork struct {
 	TxPackets       uint64
+	RxAuthentic     uint64 // received, verified and no replays
 	TxAgain         uint64 // sent a second time over another path
 	Roams           uint64 // moves to another address, the first included
 	SourcesReleased uint64 // sticky source addresses let go
@@ -94,9 +110,33 @@ type Handshakes struct {
 
 // Receive counts what arrived on all sockets of the peers.
 type Receive struct {
-	Packets uint64 // WireGuard messages handed to the device
-	Errors  uint64 // failed reads
-	Dropped []Count
+	Packets   uint64  // WireGuard messages handed to the device
+	Messages  []Count // the same by type
+	Authentic uint64  // transport messages that were verified and are no replays
+	Errors    uint64  // failed reads
+	Dropped   []Count
+	// SocketDropped are the drops of all sockets that there were, with overflow.
+	SocketDropped []Count
+}
+
+// Transmit counts what was given to be sent to peers.
+type Transmit struct {
+	Messages []Count // by type
+	Dropped  []Count // for want of an address or a socket
+	// Refused are messages that no socket took, or lost when they had waited for
+	// others to leave with.
+	Refused []Count
+}
+
+// WireGuard counts what the WireGuard device does with packets.
+type WireGuard struct {
+	PacketsIn, PacketsOut uint64 // of the tunnel: to be encrypted, and decrypted
+	Keepalives            uint64 // received, verified
+	HandshakeDropped      []Count
+	Dropped               []Count // verified transport messages, but for replays
+	// Pending are those that are on their way, or gone without a word. They may be a
+	// little less than none, as numbers are not read at one instant.
+	PendingTransmit, PendingReceive int64
 }
 
 // A Count is a number for one of several reasons, types or kinds.

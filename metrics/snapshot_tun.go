@@ -39,7 +39,8 @@ type TUNWrite struct {
 	Empty    uint64 // slots without a byte
 	Errors   uint64 // writes that failed
 	Batches  Histogram
-	Dropped  []Count
+	// Dropped is empty for a netstack, which tells itself what it did not take.
+	Dropped []Count
 }
 
 // TUNMerge counts what was merged of one protocol.
@@ -69,7 +70,8 @@ type Hub struct {
 	Lanes          []HubLane
 	Held, MaxBytes int64 // bytes of memory that hold what waits, now and at most
 	LocalScope     uint64
-	Fragmented     uint64
+	Fragmented     uint64 // packets that were cut
+	Fragments      uint64 // into so many
 	ICMPSent       uint64
 	ICMPLimited    uint64
 	// Dropped does not have what the filter denied.

@@ -203,6 +203,9 @@ func describePeer(b *strings.Builder, p *config.Peer) {
 	if !p.Endpoint.IsZero() {
 		where = "at " + p.Endpoint.String()
 	}
+	if p.Name != "" {
+		where = p.Name + " " + where
+	}
 	if !p.PresharedKey.IsZero() {
 		where += ", preshared key"
 	}

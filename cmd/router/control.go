@@ -66,6 +66,23 @@ func running(dir string) ([]string, error) {
 	return names, err
 }
 
+// oneRouter is the router that args name, or the only one there is.
+func (a *app) oneRouter(dir string, args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	names, err := running(dir)
+	switch {
+	case len(names) == 1:
+		return names[0], nil
+	case len(names) > 1:
+		return "", &exitError{code: exitUsage, err: errors.New("several routers are running, name one"), hint: "running: " + strings.Join(names, ", ")}
+	case err != nil:
+		return "", err
+	}
+	return "", fmt.Errorf("no router is running in %s", dir)
+}
+
 func runningHint(dir string) string {
 	names, _ := uapi.Sockets(dir)
 	if len(names) == 0 {

@@ -19,7 +19,7 @@ func TestUnitFiles(t *testing.T) {
 		t.Fatalf("units: %v, %v", paths, err)
 	}
 	command := regexp.MustCompile(`(?m)^Exec\w+=/usr/bin/router (.*)$`)
-	specifiers := strings.NewReplacer("%i", "wg0", "%d", "/run/credentials/x")
+	specifiers := strings.NewReplacer("%i", "wg0", "%d", "/run/credentials/x", "%t", "/run")
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {

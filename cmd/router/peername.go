@@ -4,19 +4,23 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/engine"
 	"github.com/tunrouter/tunrouter/uapi"
 )
 
 // maxListed is how many peers a message names.
 const maxListed = 5
 
-// findPeer returns the peer of a router whose public key is, or begins with, text.
+// findPeer returns the peer of a router that is called text, or whose public key is, or
+// begins with, text.
 func findPeer(cmd *cobra.Command, dir, name, text string) (config.Key, error) {
 	if text == "" {
 		return config.Key{}, usagef(cmd, "PEER is empty")
@@ -25,24 +29,33 @@ func findPeer(cmd *cobra.Command, dir, name, text string) (config.Key, error) {
 	if err != nil {
 		return config.Key{}, err
 	}
-	var found []config.Key
-	for _, p := range d.Peers {
-		if k := config.Key(p.PublicKey); strings.HasPrefix(k.String(), text) {
-			found = append(found, k)
-		}
+	found := peersCalled(d, text)
+	if len(found) == 0 {
+		found = slices.DeleteFunc(peerKeys(d), func(k config.Key) bool { return !strings.HasPrefix(k.String(), text) })
 	}
 	switch len(found) {
 	case 1:
 		return found[0], nil
 	case 0:
-		e := &exitError{code: exitUsage, err: fmt.Errorf("no peer of %s has a public key that begins with this", interfaceName(name)), hint: "it has no peers"}
+		e := &exitError{code: exitUsage, err: fmt.Errorf("no peer of %s is called this or has a public key that begins with it", interfaceName(name)), hint: "it has no peers"}
 		if len(d.Peers) > 0 {
 			e.hint = "peers: " + listPeers(peerKeys(d))
 		}
 		return config.Key{}, e
 	}
-	return config.Key{}, &exitError{code: exitUsage, err: fmt.Errorf("%d peers of %s have public keys that begin with this, write more of it", len(found), interfaceName(name)),
+	return config.Key{}, &exitError{code: exitUsage, err: fmt.Errorf("%d peers of %s are called this or have public keys that begin with it, write more of the key", len(found), interfaceName(name)),
 		hint: "peers: " + listPeers(found)}
+}
+
+// peersCalled returns the peers that people call so, whatever the case of the letters.
+func peersCalled(d *uapi.Device, name string) []config.Key {
+	var found []config.Key
+	for i := range d.Peers {
+		if p := &d.Peers[i]; strings.EqualFold(engine.NameOf(p), name) {
+			found = append(found, config.Key(p.PublicKey))
+		}
+	}
+	return found
 }
 
 func peerKeys(d *uapi.Device) []config.Key {
@@ -82,8 +95,9 @@ func completePeer(dir *string) cobra.CompletionFunc {
 		}
 		name := append(args, names...)[0]
 		if d, err := ask(*dir, name); err == nil {
-			for _, k := range peerKeys(d) {
-				words = append(words, k.String())
+			for i := range d.Peers {
+				p := &d.Peers[i]
+				words = append(words, cmp.Or(engine.NameOf(p), config.Key(p.PublicKey).String()))
 			}
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp

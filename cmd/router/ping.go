@@ -43,8 +43,9 @@ and print which ones answer, and how fast. It is the peer's router that answers;
 nothing passes through the tunnel. Peers that are not routers of this kind do not
 answer, nor do those that have no handshake with this router yet.
 
-PEER is a public key or the beginning of one. NAME is the interface, or the path
-of a control socket; it may be left out when one router is running.
+PEER is the name of a peer, its public key or the beginning of that. NAME is the
+interface, or the path of a control socket; it may be left out when one router is
+running.
 
 The exit code is 0 if any ping was answered, otherwise 1.`,
 		Example: `  router ping xTIBA5rb

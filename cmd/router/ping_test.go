@@ -58,7 +58,7 @@ func serveAsked(t *testing.T, h uapi.Handler) string {
 
 func TestPing(t *testing.T) {
 	const key, alike, other = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dw=", "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
-	device := &uapi.Device{Peers: []uapi.Peer{{PublicKey: mustKey(t, key)}, {PublicKey: mustKey(t, other)}}}
+	device := &uapi.Device{Peers: []uapi.Peer{{PublicKey: mustKey(t, key), Extra: []uapi.KeyValue{{Key: "tunrouter_name", Value: `"Office\u003d1"`}}}, {PublicKey: mustKey(t, other)}}}
 	twins := &uapi.Device{Peers: append([]uapi.Peer{{PublicKey: mustKey(t, alike)}}, device.Peers...)}
 	direct := path.PingReply{Path: viaPath(t, "192.0.2.1:51820", 0), Kind: "configured", InUse: true, Answered: true, Latency: 1240 * time.Microsecond}
 	relayed := path.PingReply{Path: viaPath(t, "198.51.100.1:3479", 7), Kind: "relay", RelayName: "r.example:3479", Answered: true, Latency: 12 * time.Millisecond}
@@ -80,14 +80,16 @@ func TestPing(t *testing.T) {
 		{"once of two", device, "-c 2 -i 200ms xT", []path.PingResult{{Router: "yes", Replies: []path.PingReply{silent}}, {Router: "yes", Replies: []path.PingReply{direct}}},
 			"no answer from xTIBA5rb…: asked over direct 10.0.0.1:51820\n" +
 				"pong from xTIBA5rb… via direct 192.0.2.1:51820 in 1.2 ms, in use\n", "", 0},
+		{"by name", device, "-c 1 OFFICE=1", []path.PingResult{{Router: "yes", Replies: []path.PingReply{direct}}},
+			"pong from xTIBA5rb… via direct 192.0.2.1:51820 in 1.2 ms, in use\n", "", 0},
 		{"silent", device, "-c 1 xT", []path.PingResult{{Router: "unknown", Replies: []path.PingReply{silent, silent}}},
 			"no answer from xTIBA5rb…: asked over 2 paths\n", "xTIBA5rb… did not answer\nit may be a plain WireGuard peer", 1},
 		{"plain", device, "-c 1 xT", []path.PingResult{{Router: "no", Replies: []path.PingReply{silent}}},
 			"no answer from xTIBA5rb…: it is not a router, or its discovery is off\n", "did not answer\nit is a plain WireGuard peer", 1},
 		{"nowhere", device, "-c 1 xT", []path.PingResult{{Router: "yes"}},
 			"no answer from xTIBA5rb…: no path is known; it needs an Endpoint, or has to speak first\n", "router: xTIBA5rb… did not answer\n", 1},
-		{"unknown peer", device, "yAnz", nil, "", "no peer of wg0 has a public key that begins with this\npeers: " + key + ", " + other, 2},
-		{"ambiguous", twins, "xTIB", nil, "", "2 peers of wg0 have public keys that begin with this, write more of it\npeers: " + alike + ", " + key, 2},
+		{"unknown peer", device, "yAnz", nil, "", "no peer of wg0 is called this or has a public key that begins with it\npeers: " + key + ", " + other, 2},
+		{"ambiguous", twins, "xTIB", nil, "", "2 peers of wg0 are called this or have public keys that begin with it, write more of the key\npeers: " + alike + ", " + key, 2},
 		{"no peers", &uapi.Device{}, "x", nil, "", "it has no peers", 2},
 		{"no such router", device, "wg1 x", nil, "", "no router answers at", 1},
 	}

@@ -20,12 +20,14 @@ import (
 
 	"github.com/tunrouter/tunrouter/config"
 	"github.com/tunrouter/tunrouter/engine"
+	"github.com/tunrouter/tunrouter/uapi"
 )
 
 // A relayOptions has the flags of "router relay".
 type relayOptions struct {
 	level, format choice
 	check         bool
+	socketDir     string
 }
 
 func (a *app) relayCommand() *cobra.Command {
@@ -37,14 +39,17 @@ func (a *app) relayCommand() *cobra.Command {
 		Use:   "relay FILE|NAME",
 		Short: "Run only the relay of a configuration, without a tunnel",
 		Long: `Run the relay that [RelayServer] of a configuration describes, in the foreground
-until SIGINT or SIGTERM, and nothing else of the file: no tunnel, no control
-socket. It forwards for routers that cannot reach each other directly, cannot read
-what it forwards, and needs no privilege. "router up" runs the relay beside the
-tunnel. NAME is short for /etc/wireguard/NAME.conf.
+until SIGINT or SIGTERM, and no tunnel. It forwards for routers that cannot reach
+each other directly, cannot read what it forwards, and needs no privilege. "router
+up" runs the relay beside the tunnel. NAME is short for /etc/wireguard/NAME.conf.
 
 Of [Interface] it needs PrivateKey; the routers that use the relay have its public
-key, and where it listens, in a [Relay] section. SIGHUP applies changed AllowedKeys,
-also those that come of changed [Peer] sections.`,
+key, and where it listens, in a [Relay] section. SIGHUP, or "router reload", applies
+changed AllowedKeys, also those that come of changed [Peer] sections.
+
+Metrics, and the other keys about them in [Router], show the relay over HTTP. It has
+a control socket, for "router status", "router top" and others, where there is
+--socket-dir or [Router] ControlSocket, or where it may make the usual one.`,
 		Example: `  router relay ./relay.conf
   router relay --check ./relay.conf`,
 		Args:              argCount(1, 1, "one FILE or NAME"),
@@ -53,6 +58,7 @@ also those that come of changed [Peer] sections.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.check, "check", false, "say what would run, and end")
+	f.StringVar(&o.socketDir, "socket-dir", "", "`DIR` of the control socket NAME.sock (default \""+uapi.DefaultDirectory+"\")")
 	f.Var(&o.level, "log-level", "what is logged, in place of [Router] LogLevel (default info)")
 	f.Var(&o.format, "log-format", "form of the log on stderr, in place of [Router] LogFormat (default text)")
 	completeChoice(cmd, "log-level", &o.level)
@@ -67,6 +73,10 @@ func (a *app) relay(cmd *cobra.Command, nameOrPath string, o *relayOptions) erro
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	up := upOptions{socketDir: o.socketDir}
+	if err := up.absolute(); err != nil {
+		return err
+	}
 	path, err := config.Find(nameOrPath)
 	if err != nil {
 		return configError(err)
@@ -77,6 +87,7 @@ func (a *app) relay(cmd *cobra.Command, nameOrPath string, o *relayOptions) erro
 		if err != nil {
 			return nil, err
 		}
+		up.override(cfg)
 		logs.set(&cfg.Router, &o.level, &o.format)
 		for _, w := range cfg.Warnings {
 			if o.check {
@@ -127,7 +138,8 @@ func (a *app) runRelay(ctx context.Context, cfg *config.Config, load func() (*co
 	listening := make(chan string, 1)
 	go func() {
 		done <- engine.RunRelay(ctx, cfg, &engine.RelayOptions{
-			Logger: log, Reload: reload,
+			Logger: log, Reload: reload, Load: load, ControlDir: uapi.DefaultDirectory,
+			Version: shortVersion(), Describe: describeDevice,
 			Ready: func(addrs []netip.AddrPort) { listening <- joinAddrs(addrs) },
 		})
 	}()
@@ -174,6 +186,9 @@ func describeRelayServer(b *strings.Builder, cfg *config.Config) {
 	line("sessions", "at most %d, %d for each client", cmp.Or(s.MaxSessions, 10000), cmp.Or(s.MaxSessionsPerClient, 256))
 	if s.MaxRate > 0 {
 		line("rate", "%s per second for each client", size(uint64(s.MaxRate)))
+	}
+	if m := cfg.Router.Metrics.Listen; m != "" {
+		line("metrics", "at %s", m)
 	}
 }
 

@@ -6,7 +6,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -36,23 +35,6 @@ one router is running.`,
 	}
 	socketDirFlag(cmd, &dir)
 	return cmd
-}
-
-// oneRouter is the router that args name, or the only one there is.
-func (a *app) oneRouter(dir string, args []string) (string, error) {
-	if len(args) == 1 {
-		return args[0], nil
-	}
-	names, err := running(dir)
-	switch {
-	case len(names) == 1:
-		return names[0], nil
-	case len(names) > 1:
-		return "", &exitError{code: exitUsage, err: errors.New("several routers are running, name one"), hint: "running: " + strings.Join(names, ", ")}
-	case err != nil:
-		return "", err
-	}
-	return "", fmt.Errorf("no router is running in %s", dir)
 }
 
 func reload(dir, name string) error {

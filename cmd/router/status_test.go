@@ -49,6 +49,8 @@ func testDevice(t *testing.T) *uapi.Device {
 			{Key: "tunrouter_filter", Value: `{"flows":2,"maxFlows":65536,"denied":{"default":5}}`},
 			{Key: "tunrouter_filter_rule", Value: `{"text":"Allow \u003d from laptop","line":9,"packets":7,"bytes":700}`},
 			{Key: "tunrouter_filter_rule", Value: `{"text":"Deny \u003d any","line":10,"packets":0,"bytes":0}`},
+			{Key: "tunrouter_drops", Value: `{"stage":"hub","dropped":{"loop":3,"full":3,"no_peer":7}}`},
+			{Key: "tunrouter_drops", Value: `{"stage":"filter","dropped":{"default":5}}`},
 			{Key: "of_another_program", Value: "7"},
 		},
 		Peers: []uapi.Peer{
@@ -119,6 +121,8 @@ const statusText = `interface: wg0
     Deny = any: 0 packets, 0 B
   service: Socks5 on 127.0.0.1:1080, 2 active of 9, 1.00 KiB received, 2.00 KiB sent, failed 4 (wrong password 3, over a limit 1)
   service: TCPClientTunnel on 127.0.0.1:22 to a.example:22, 0 active of 0
+  dropped at hub: 13 (no_peer 7, full 3, loop 3)
+  dropped at filter: 5 (default 5)
 
 peer: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
   preshared key: (hidden)
@@ -270,6 +274,16 @@ func TestStatusJSON(t *testing.T) {
 				"bytesIn": 0
 			}
 		],
+		"drops": {
+			"filter": {
+				"default": 5
+			},
+			"hub": {
+				"full": 3,
+				"loop": 3,
+				"no_peer": 7
+			}
+		},
 		"peers": {
 			"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=": {
 				"allowedIps": []

@@ -31,11 +31,14 @@ type jsonDevice struct {
 	Discovery  *path.Stats            `json:"discovery,omitempty"`
 	Relay      *engine.RelayInfo      `json:"relayServer,omitempty"`
 	Advice     []engine.Advice        `json:"advice,omitempty"` // about the host
+	// Drops are packets by stage and reason, none of them counted twice.
+	Drops map[string]map[string]uint64 `json:"drops,omitempty"`
 
 	Peers map[string]jsonPeer `json:"peers"` // by public key
 }
 
 type jsonPeer struct {
+	Name                string         `json:"name,omitempty"`
 	PresharedKey        string         `json:"presharedKey,omitempty"`
 	Endpoint            string         `json:"endpoint,omitempty"`
 	LatestHandshake     int64          `json:"latestHandshake,omitempty"` // seconds since 1970
@@ -75,6 +78,12 @@ func jsonDeviceOf(d *uapi.Device, keys bool) jsonDevice {
 		Advice:     engine.AdviceOf(d),
 		Peers:      make(map[string]jsonPeer, len(d.Peers)),
 	}
+	for _, s := range engine.DropsOf(d) {
+		if jd.Drops == nil {
+			jd.Drops = make(map[string]map[string]uint64)
+		}
+		jd.Drops[s.Stage] = s.Dropped
+	}
 	if keys {
 		jd.PrivateKey = keyText(d.PrivateKey)
 	}
@@ -86,6 +95,7 @@ func jsonDeviceOf(d *uapi.Device, keys bool) jsonDevice {
 
 func jsonOf(p *uapi.Peer, keys bool) jsonPeer {
 	jp := jsonPeer{
+		Name:       engine.NameOf(p),
 		TransferRx: p.RxBytes, TransferTx: p.TxBytes, PersistentKeepalive: p.PersistentKeepalive,
 		AllowedIPs: append([]netip.Prefix{}, p.AllowedIPs...), // [] rather than null
 		Paths:      jsonPathsOf(p),

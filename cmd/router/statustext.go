@@ -50,6 +50,9 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, o *statusOpt
 			writeService(b, &s)
 		}
 		writeDiscovery(b, d)
+		for _, s := range engine.DropsOf(d) {
+			fmt.Fprintf(b, "%s\n", reasons("  dropped at "+s.Stage+": ", s.Dropped))
+		}
 		for _, c := range engine.AdviceOf(d) {
 			fmt.Fprintf(b, "  %s: %s: %s\n", c.Severity, c.Text, c.Remedy)
 		}
@@ -118,6 +121,9 @@ func socketText(s *engine.SocketInfo) string {
 
 func writePeer(b *strings.Builder, p *uapi.Peer, keys bool, now time.Time) {
 	fmt.Fprintf(b, "\npeer: %s\n", config.Key(p.PublicKey))
+	if name := engine.NameOf(p); name != "" {
+		fmt.Fprintf(b, "  name: %s\n", name)
+	}
 	if p.PresharedKey != (uapi.Key{}) {
 		fmt.Fprintf(b, "  preshared key: %s\n", hidden(p.PresharedKey, keys))
 	}

@@ -42,7 +42,7 @@ that is in doubt, beside which another one is used.
 
 Keys: r, t, l, h, p and n sort by what was received and sent, latency, handshake,
 path and name, once more turns the order round; arrows, j and k, Page Up and Page
-Down scroll; q quits.
+Down scroll; q quits, ^Z stops until fg.
 
 Without a terminal, or with -n, the table is printed that often, each after the
 interval that its rates are measured over. NO_COLOR turns colours off.
@@ -89,7 +89,7 @@ func (a *app) top(cmd *cobra.Command, args []string, o *topOptions) error {
 		return a.topPrint(ctx, source, look, max(1, o.count))
 	}
 	look.color, look.keys = a.getenv("NO_COLOR") == "", true
-	return runTopScreen(ctx, t, source, look)
+	return runTopScreen(ctx, t, source, o.interval, look)
 }
 
 // getenv returns a variable of the environment, "" without one.

@@ -48,9 +48,10 @@ func topDevices(t *testing.T) (before, after *uapi.Device) {
 		return &uapi.Device{
 			ListenPort: 51820,
 			Extra: []uapi.KeyValue{
-				{Key: "tunrouter_forwarding", Value: fmt.Sprintf(`{"mode":"on","dropped":{"loop":3,"full":%d}}`, 10*n)},
-				{Key: "tunrouter_filter", Value: fmt.Sprintf(`{"flows":2,"maxFlows":65536,"denied":{"default":%d}}`, 5+n)},
-				{Key: "tunrouter_service", Value: `{"section":"Socks5","failures":{"wrong password":3,"datagram no room":1}}`},
+				{Key: "tunrouter_drops", Value: fmt.Sprintf(`{"stage":"hub","dropped":{"loop":3,"full":%d}}`, 10*n)},
+				{Key: "tunrouter_drops", Value: fmt.Sprintf(`{"stage":"filter","dropped":{"default":%d}}`, 5+n)},
+				{Key: "tunrouter_drops", Value: `{"stage":"tun_link","dropped":{"queue_full":1}}`},
+				{Key: "tunrouter_drops", Value: "nonsense"},
 			},
 			Peers: []uapi.Peer{
 				{PublicKey: mustKey(t, keys[0]), AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fd00::/64")}},
@@ -105,10 +106,10 @@ TrMvSoP4…  fd00::/64       0 bit/s      0 bit/s  -                            
 gN65BkIK…                        -      0 bit/s  endpoint [2001:db8::1]:51820         -      -       2 min    6.83 KiB         0 B
 
 DROPPED BY       REASON                      PACKETS   PER SECOND
-forwarding       full                             20          5.0
+hub              full                             20          5.0
 filter           default                           7          0.5
-forwarding       loop                              3            0
-Socks5           no room                           1            0
+hub              loop                              3            0
+tun_link         queue_full                        1            0
 `},
 		{"screen", topLook{name: "wg0", width: 80, height: 14, order: 2, keys: true}, `
 wg0, UDP port 51820, peers 4: in session 2, direct 1, over relays 1, at 12:00:10
@@ -121,7 +122,7 @@ TrMvSoP4…      0 bit/s      0 bit/s  -                             -       nev
 gN65BkIK…            -      0 bit/s  endpoint [2001:db8::…         -       2 min
 
 DROPPED BY       REASON                      PACKETS   PER SECOND
-forwarding       full                             20          5.0
+hub              full                             20          5.0
 filter           default                           7          0.5
 and 2 more reasons
 q quit  r t l h p n sort by latency
@@ -161,7 +162,7 @@ func TestTopColor(t *testing.T) {
 	if strings.Contains(plain, "\x1b") {
 		t.Errorf("attributes without colour: %q", plain)
 	}
-	for _, want := range []string{"\x1b[31m  ? relay relay.example:3479", "\x1b[33m   12 %\x1b[0m", "\x1b[33mforwarding       full"} {
+	for _, want := range []string{"\x1b[31m  ? relay relay.example:3479", "\x1b[33m   12 %\x1b[0m", "\x1b[33mhub              full"} {
 		if !strings.Contains(painted, want) {
 			t.Errorf("not painted: %q in %q", want, painted)
 		}

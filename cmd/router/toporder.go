@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,7 +40,9 @@ func topOrders() []topOrder {
 		{'p', "path", func(p *topPeer) bool { return p.path.text != "" }, func(x, y *topPeer) int {
 			return cmp.Compare(x.path.text, y.path.text)
 		}},
-		{'n', "name", always, func(*topPeer, *topPeer) int { return 0 }},
+		{'n', "name", func(p *topPeer) bool { return p.called != "" }, func(x, y *topPeer) int {
+			return cmp.Compare(strings.ToLower(x.called), strings.ToLower(y.called))
+		}},
 	}
 }
 

@@ -5,7 +5,6 @@ package main
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/tunrouter/tunrouter/engine"
@@ -26,11 +25,13 @@ type topSample struct {
 	rx, tx         uint64
 	rxRate, txRate float64 // bytes per second
 	drops          map[topDrop]*topCount
+	relay          *topRelay // nil: no relay server
 }
 
 // A topPeer is a line of the table.
 type topPeer struct {
 	key       uapi.Key
+	called    string // by people, "" without a name
 	address   string // first of its allowed IPs
 	path      topPath
 	latency   time.Duration // 0: not known
@@ -61,11 +62,11 @@ type topCount struct {
 
 // sampleOf takes what is shown from a status. Its rates are unknown.
 func sampleOf(d *uapi.Device, at time.Time) *topSample {
-	s := &topSample{at: at, port: d.ListenPort, rxRate: unknown, txRate: unknown, drops: dropsOf(d)}
+	s := &topSample{at: at, port: d.ListenPort, rxRate: unknown, txRate: unknown, drops: dropsOf(d), relay: topRelayOf(d)}
 	for i := range d.Peers {
 		p := &d.Peers[i]
 		row := topPeer{
-			key: p.PublicKey, address: firstAddress(p.AllowedIPs), loss: unknown, handshake: p.LastHandshake,
+			key: p.PublicKey, called: engine.NameOf(p), address: firstAddress(p.AllowedIPs), loss: unknown, handshake: p.LastHandshake,
 			keepalive: p.PersistentKeepalive > 0, rx: p.RxBytes, tx: p.TxBytes, rxRate: unknown, txRate: unknown,
 		}
 		row.addPath(p)
@@ -122,43 +123,10 @@ func shortPath(p path.Path, relay string) string {
 // dropsOf collects what a status says of dropped packets.
 func dropsOf(d *uapi.Device) map[topDrop]*topCount {
 	out := make(map[topDrop]*topCount)
-	add := func(stage, reason string, n uint64) {
-		if n == 0 {
-			return
+	for _, s := range engine.DropsOf(d) {
+		for reason, n := range s.Dropped {
+			out[topDrop{s.Stage, reason}] = &topCount{total: n, perSecond: unknown}
 		}
-		at := topDrop{stage, reason}
-		if out[at] == nil {
-			out[at] = &topCount{perSecond: unknown}
-		}
-		out[at].total += n
-	}
-	all := func(stage string, counts map[string]uint64) {
-		for reason, n := range counts {
-			add(stage, reason, n)
-		}
-	}
-	if q := engine.QueuesOf(d); q != nil {
-		add("tun", "any reason", q.Dropped)
-	}
-	if f := engine.ForwardingOf(d); f != nil {
-		all("forwarding", f.Dropped)
-	}
-	if f := engine.FilterOf(d); f != nil {
-		all("filter", f.Denied)
-	}
-	for _, s := range engine.ServicesOf(d) {
-		for reason, n := range s.Failures {
-			// The others are flows that came to nothing, not packets.
-			if reason, is := strings.CutPrefix(reason, "datagram "); is {
-				add(s.Section, reason, n)
-			}
-		}
-	}
-	if s := engine.DiscoveryOf(d); s != nil {
-		all("discovery", s.Dropped)
-	}
-	if s := engine.RelayOf(d); s != nil {
-		all("relay server", s.Dropped)
 	}
 	return out
 }
@@ -179,6 +147,9 @@ func (s *topSample) since(old *topSample) {
 	before := make(map[uapi.Key]*topPeer, len(old.peers))
 	for i := range old.peers {
 		before[old.peers[i].key] = &old.peers[i]
+	}
+	if s.relay != nil {
+		s.relay.since(old.relay, elapsed)
 	}
 	s.rxRate, s.txRate = 0, 0
 	for i := range s.peers {

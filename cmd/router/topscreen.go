@@ -38,28 +38,37 @@ type topResult struct {
 	err error
 }
 
-// runTopScreen shows samples until ctx ends, q is pressed or the terminal is gone. The
-// terminal is as it was when it returns.
-func runTopScreen(ctx context.Context, t *tty, source *topSource, look topLook) (err error) {
+// A topSampler takes samples.
+type topSampler interface {
+	next(ctx context.Context) (*topSample, error)
+}
+
+// keyStop is ^Z.
+const keyStop = 26
+
+// runTopScreen shows samples, one every interval, until ctx ends, q is pressed or the
+// terminal is gone. The terminal is as it was when it returns or panics, and while the
+// program is stopped.
+func runTopScreen(ctx context.Context, t *tty, source topSampler, interval time.Duration, look topLook) (err error) {
 	first, err := source.next(ctx) // before the screen changes, so that an error stays on it
 	if err != nil {
 		return err
 	}
-	if err := t.raw(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.restore()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	samples, keys := make(chan topResult), make(chan int)
-	running.Go(func() { takeSamples(ctx, source, samples) })
+	samples, keys, crashes := make(chan topResult), make(chan int), make(chan *topCrash, 2)
+	running.Go(func() {
+		defer catch(crashes)
+		takeSamples(ctx, source, interval, samples)
+	})
 	// Its last Read may not end before the process does, where the terminal cannot be
 	// asked to give up. Nobody waits for it then.
 	typing := make(chan struct{})
 	go func() {
 		defer close(typing)
+		defer catch(crashes)
 		readKeys(ctx, t.in, keys)
 	}()
 	defer func() {
@@ -69,18 +78,17 @@ func runTopScreen(ctx context.Context, t *tty, source *topSource, look topLook) 
 		}
 	}()
 	defer cancel()
-	resized := make(chan os.Signal, 1)
+	resized, continued := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	notifyResized(resized)
 	defer signal.Stop(resized)
+	notifyContinued(continued)
+	defer signal.Stop(continued)
 
-	if _, err := io.WriteString(t.out, enterScreen); err != nil {
+	screen := &topScreen{t: t, look: look, s: first}
+	defer func() { err = errors.Join(err, screen.leave()) }()
+	if err := screen.enter(); err != nil {
 		return err
 	}
-	defer func() {
-		_, leaveErr := io.WriteString(t.out, leaveScreen)
-		err = errors.Join(err, leaveErr)
-	}()
-	screen := &topScreen{t: t, look: look, s: first}
 	for {
 		if err := screen.draw(); err != nil {
 			return err
@@ -88,10 +96,22 @@ func runTopScreen(ctx context.Context, t *tty, source *topSource, look topLook) 
 		select {
 		case <-ctx.Done():
 			return nil
+		case c := <-crashes:
+			panic(c)
 		case <-resized:
+		case <-continued: // somebody else has stopped it
+			if err := screen.enter(); err != nil {
+				return err
+			}
 		case r := <-samples:
 			screen.take(r)
 		case k, ok := <-keys:
+			if k == keyStop {
+				if err := screen.stop(ctx, continued); err != nil {
+					return err
+				}
+				continue
+			}
 			if !ok || screen.press(k) {
 				return nil
 			}
@@ -99,9 +119,33 @@ func runTopScreen(ctx context.Context, t *tty, source *topSource, look topLook) 
 	}
 }
 
-// takeSamples takes samples until ctx ends.
-func takeSamples(ctx context.Context, source *topSource, to chan<- topResult) {
-	every := time.NewTicker(source.interval)
+// enter takes the terminal. It may be called again when somebody else had it.
+func (t *topScreen) enter() error {
+	if err := t.t.raw(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(t.t.out, enterScreen)
+	return err
+}
+
+// leave makes the terminal what it was before enter.
+func (t *topScreen) leave() error {
+	_, err := io.WriteString(t.t.out, leaveScreen)
+	return errors.Join(err, t.t.restore())
+}
+
+// stop stops the program until it is continued.
+func (t *topScreen) stop(ctx context.Context, continued <-chan os.Signal) error {
+	if err := t.leave(); err != nil {
+		return err
+	}
+	stopSelf(ctx, continued)
+	return t.enter()
+}
+
+// takeSamples takes a sample every interval until ctx ends.
+func takeSamples(ctx context.Context, source topSampler, interval time.Duration, to chan<- topResult) {
+	every := time.NewTicker(interval)
 	defer every.Stop()
 	for {
 		select {

@@ -45,6 +45,9 @@ const (
 // screen has room for.
 func (s *topSample) render(l *topLook) (lines []string, room int) {
 	lines = append(lines, s.summary(l), s.traffic(l), "")
+	if s.relay != nil && !s.relayAlone() {
+		lines[2] = l.clip(s.relay.text())
+	}
 	if l.problem != "" {
 		lines[2] = l.paint(sgrRed, l.clip(l.problem))
 	}
@@ -91,6 +94,9 @@ func (s *topSample) summary(l *topLook) string {
 		port = fmt.Sprintf(", UDP port %d", s.port)
 	}
 	text := fmt.Sprintf("%s%s, peers %d: in session %d", l.name, port, len(s.peers), fresh)
+	if s.relayAlone() {
+		text = l.name + port + ", no peers"
+	}
 	if direct+relayed > 0 {
 		text += fmt.Sprintf(", direct %d, over relays %d", direct, relayed)
 	}
@@ -100,6 +106,9 @@ func (s *topSample) summary(l *topLook) string {
 
 // traffic is the line with the sums.
 func (s *topSample) traffic(l *topLook) string {
+	if s.relayAlone() {
+		return l.clip(s.relay.text())
+	}
 	return l.clip(fmt.Sprintf("received %s, sent %s; so far %s and %s", bitRate(s.rxRate), bitRate(s.txRate), size(s.rx), size(s.tx)))
 }
 
@@ -232,5 +241,13 @@ func shortAge(d time.Duration) string {
 	return fmt.Sprintf("%d d", d/(24*time.Hour))
 }
 
+// maxTopName is how many characters of a name the table has room for.
+const maxTopName = 20
+
 // name is how the peer is called in the table.
-func (t *topPeer) name() string { return shortKey(path.Key(t.key)) }
+func (t *topPeer) name() string {
+	if t.called != "" {
+		return cutTo(t.called, maxTopName)
+	}
+	return shortKey(path.Key(t.key))
+}

@@ -62,20 +62,24 @@ func setTermios(file *os.File, mode *unix.Termios) error {
 }
 
 // raw makes keys readable at once, unseen and without an effect of their own; ^C too, as
-// the terminal has to be restored before the program ends.
+// the terminal has to be restored before the program ends. Before restore it may be called
+// again, when the mode has been changed by somebody else.
 func (t *tty) raw() error {
 	mode, err := termiosOf(t.in)
 	if err != nil {
 		return fmt.Errorf("ask the terminal for its mode: %w", err)
 	}
-	before := *mode
+	if t.before == nil {
+		before := *mode
+		t.before = &before
+	}
+	*mode = *t.before
 	mode.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG | unix.IEXTEN
 	mode.Iflag &^= unix.IXON | unix.ICRNL
 	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 1, 0
 	if err := setTermios(t.in, mode); err != nil {
 		return fmt.Errorf("change the mode of the terminal: %w", err)
 	}
-	t.before = &before
 	return nil
 }
 

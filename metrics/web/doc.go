@@ -22,6 +22,10 @@
 // (DNS rebinding), so requests for names that are not the server's are answered 421,
 // and what other sites embed 403.
 //
+// The page is the same for everybody and needs no token: it asks for it, keeps it for
+// the tab, and presents it with each question. It takes one that a link brings behind
+// #token= too, which browsers send to nobody.
+//
 // # Bounds
 //
 // Connections, requests under way, sizes of requests and the time for each are

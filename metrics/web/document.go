@@ -17,7 +17,7 @@ import (
 var pageFiles embed.FS
 
 // scripts are the parts of the script in their order.
-var scripts = [...]string{"format.js", "plot.js", "tables.js", "topology.js", "main.js"}
+var scripts = [...]string{"format.js", "plot.js", "tables.js", "topology.js", "relay.js", "token.js", "main.js"}
 
 // noContent is the policy of answers that are no documents.
 const noContent = "default-src 'none'; frame-ancestors 'none'"

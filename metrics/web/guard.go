@@ -45,9 +45,11 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusRequestURITooLong, "the query is too long")
 	case r.ContentLength != 0: // -1 with chunks
 		refuse(w, http.StatusRequestEntityTooLarge, "a request has no body here")
-	case r.URL.Path != healthPath && !g.authorized(r):
+	case r.URL.Path != healthPath && r.URL.Path != pagePath && !g.authorized(r):
 		w.Header().Add("WWW-Authenticate", `Bearer realm="router"`)
-		w.Header().Add("WWW-Authenticate", `Basic realm="router", charset="UTF-8"`)
+		if r.URL.Path != dataPath { // the page asks for the token itself, not the browser in a dialog
+			w.Header().Add("WWW-Authenticate", `Basic realm="router", charset="UTF-8"`)
+		}
 		refuse(w, http.StatusUnauthorized, "a token is needed: as a bearer token, or as the password with any user")
 	default:
 		return true

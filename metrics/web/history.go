@@ -86,6 +86,7 @@ type history struct {
 	lastAt    time.Time
 	lastPeers map[string]transferred
 	lastDrops map[dropKey]uint64
+	lastRelay *transferred // nil: none
 }
 
 func newHistory() *history {
@@ -99,6 +100,9 @@ func (h *history) add(d *PageData, at time.Time) {
 		seconds = 0 // there is no rate yet
 	}
 	shown, total := h.peerRates(d, seconds)
+	if r, alone := h.relayRate(d, seconds); alone {
+		total = r
+	}
 	drops := h.dropRates(d, seconds)
 	h.lastAt = at
 
@@ -167,6 +171,22 @@ func (h *history) peerRates(d *PageData, seconds float64) (shown []shownPeer, to
 	}
 	h.lastPeers = now
 	return shown, total
+}
+
+// relayRate returns the rate of a relay, and whether it is all there is to show: the
+// traffic of a router is that of its peers.
+func (h *history) relayRate(d *PageData, seconds float64) (r rate, alone bool) {
+	before := h.lastRelay
+	h.lastRelay = nil
+	if d.RelayServer == nil || len(d.Peers) > 0 {
+		return rate{}, false
+	}
+	now := transferred{d.RelayServer.RxBytes, d.RelayServer.TxBytes}
+	h.lastRelay = &now
+	if before != nil {
+		r = rate{perSecond(before.rx, now.rx, seconds), perSecond(before.tx, now.tx, seconds)}
+	}
+	return r, true
 }
 
 // dropRates returns the drops of d with their rates.

@@ -56,6 +56,21 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// The traffic of a relay alone is that of its sockets; beside peers it is theirs.
+func TestRelayRates(t *testing.T) {
+	h := newHistory()
+	h.add(&PageData{RelayServer: &PageRelayServer{RxBytes: 1000, TxBytes: 500}}, at(0))
+	h.add(&PageData{RelayServer: &PageRelayServer{RxBytes: 5000, TxBytes: 2500}}, at(1))
+	if v := h.view("", 0); v.Rx != 2000 || v.Tx != 1000 || !slices.Equal(v.Total.Rx, []int64{0, 2000}) {
+		t.Errorf("rates %v %v, total %v", v.Rx, v.Tx, v.Total)
+	}
+	h.add(&PageData{Peers: []PagePeer{{PublicKey: "a"}}, RelayServer: &PageRelayServer{RxBytes: 9000}}, at(2))
+	h.add(&PageData{RelayServer: &PageRelayServer{RxBytes: 9 << 30}}, at(3))
+	if v := h.view("", 0); v.Rx != 0 || !slices.Equal(v.Total.Rx, []int64{0, 2000, 0, 0}) {
+		t.Errorf("rate %v, total %v", v.Rx, v.Total)
+	}
+}
+
 func TestHistoryIsTenMinutes(t *testing.T) {
 	h := newHistory()
 	const n = historySamples + 50

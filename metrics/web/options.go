@@ -22,9 +22,10 @@ type Options struct {
 	Listen string
 	// AllowRemote lets everybody who reaches the address ask without a token.
 	AllowRemote bool
-	// Token is asked for by everything but /healthz: as a bearer token, or as the
-	// password of HTTP basic authentication, with any user, which browsers can do.
-	// Empty: none is asked for.
+	// Token is asked for by everything but /healthz, and the page itself, which shows
+	// nothing until it has been given the token: as a bearer token, or as the password
+	// of HTTP basic authentication, with any user, which browsers can do. Empty: none
+	// is asked for.
 	Token string
 	// Hosts are names that clients may call the server by, beside IP addresses,
 	// localhost and the one in Listen. They are compared without port.

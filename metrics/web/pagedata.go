@@ -9,7 +9,7 @@ import "time"
 // from the start of the router; the page shows what became of them in between.
 type PageData struct {
 	Interface string    `json:"interface"`
-	Mode      string    `json:"mode,omitempty"` // tun, netstack or exec
+	Mode      string    `json:"mode,omitempty"` // tun, netstack, exec, or relay for one alone
 	Version   string    `json:"version,omitempty"`
 	PublicKey string    `json:"public_key,omitempty"`
 	Started   time.Time `json:"-"`
@@ -22,6 +22,8 @@ type PageData struct {
 	Relays     []PageRelay  `json:"relays,omitempty"`
 	Drops      []PageDrop   `json:"-"`
 	Advice     []PageAdvice `json:"advice,omitempty"`
+	// RelayServer is what the router does as a relay; nil if it is none.
+	RelayServer *PageRelayServer `json:"relay_server,omitempty"`
 }
 
 // A PagePeer is a peer.
@@ -56,6 +58,28 @@ type PageRelay struct {
 	Address string        `json:"address,omitempty"`
 	Up      bool          `json:"up"`
 	Latency time.Duration `json:"-"` // 0 when it is not known
+}
+
+// A PageRelayServer is what a relay does for others.
+type PageRelayServer struct {
+	Clients       int `json:"clients"`       // that may use it
+	Registrations int `json:"registrations"` // clients that are registered now
+	Sessions      int `json:"sessions"`      // now
+	Bound         int `json:"bound"`         // of the sessions, those with both ends
+	// Packets and Bytes were forwarded.
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+	// RxBytes and TxBytes are what its sockets received and sent.
+	RxBytes uint64 `json:"-"`
+	TxBytes uint64 `json:"-"`
+	// Ended are sessions that ended, by reason.
+	Ended []PageCount `json:"ended,omitempty"`
+}
+
+// A PageCount is a number for one of several reasons.
+type PageCount struct {
+	Name string `json:"name"`
+	N    uint64 `json:"n"`
 }
 
 // A PageDrop counts packets that went no further.

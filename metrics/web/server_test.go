@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tunrouter/tunrouter/internal/socketfile"
 	"github.com/tunrouter/tunrouter/internal/testutil"
 )
 
@@ -277,7 +278,7 @@ func TestToken(t *testing.T) {
 	}{
 		{healthPath, "", 200},
 		{metricsPath, "", 401},
-		{pagePath, "", 401},
+		{pagePath, "", 200}, // the same for everybody
 		{readyPath, "", 401},
 		{statusPath, "", 401},
 		{dataPath, "", 401},
@@ -299,14 +300,14 @@ func TestToken(t *testing.T) {
 			t.Errorf("%s with %q: %s, want %d", tt.path, tt.authorization, resp.Status, tt.want)
 		}
 		if offered := strings.Join(resp.Header.Values("WWW-Authenticate"), " "); tt.want == 401 &&
-			(!strings.Contains(offered, "Bearer") || !strings.Contains(offered, "Basic")) {
+			(!strings.Contains(offered, "Bearer") || strings.Contains(offered, "Basic") != (tt.path != dataPath)) {
 			t.Errorf("%s: offered %q", tt.path, offered)
 		}
 		if strings.Contains(body, o.Token) {
 			t.Errorf("%s: the token is in the answer", tt.path)
 		}
 	}
-	r := request(t, http.MethodGet, pagePath)
+	r := request(t, http.MethodGet, readyPath)
 	r.SetBasicAuth("anybody", o.Token)
 	if resp, _ := ask(t, c, r); resp.StatusCode != 200 {
 		t.Errorf("as a password: %s", resp.Status)
@@ -438,7 +439,7 @@ func TestUnixSocket(t *testing.T) {
 	if resp, _ := ask(t, c, r); resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}
-	if _, err := Listen(&o); !errors.Is(err, errInUse) {
+	if _, err := Listen(&o); !errors.Is(err, socketfile.ErrInUse) {
 		t.Errorf("second server at the path: %v", err)
 	}
 }

@@ -10,7 +10,7 @@ let timer = 0;
 function choosePeer(key) {
   plot.chosen = key;
   const p = latest.peers.find((p) => p.key === key);
-  setText(byId("chosen"), p ? peerName(p) : "all peers");
+  setText(byId("chosen"), p ? peerName(p) : latest.mode === "relay" ? "what the relay receives and sends" : "all peers");
   byId("choose-all").hidden = !p;
   draw();
 }
@@ -22,10 +22,12 @@ function draw() {
   setText(byId("name"), v.interface || "router");
   setText(byId("about"), [v.mode, v.version, v.uptime_seconds ? "up " + ageText(v.uptime_seconds) : "",
     v.forwarding ? "forwarding between peers " + v.forwarding : "", (v.listen || []).join(", ")].filter(Boolean).join(" · "));
+  if (!plot.chosen && v.mode === "relay") setText(byId("chosen"), "what the relay receives and sends");
   drawNotices();
   drawLegend();
   drawPlot();
   readOut();
+  drawRelayServer();
   drawPeers();
   drawDrops();
   drawTopology();
@@ -62,7 +64,8 @@ async function poll() {
   try {
     const end = new AbortController(), late = setTimeout(() => end.abort(), 10000);
     const query = new URLSearchParams({ history: history_.id, since: String(history_.seq) });
-    const answer = await fetch("api/v1/page?" + query, { signal: end.signal, cache: "no-store", redirect: "error" });
+    const answer = await fetch("api/v1/page?" + query, { signal: end.signal, headers: withToken(), cache: "no-store", redirect: "error" });
+    if (answer.ok) showTokenForm(false);
     if (answer.ok && answer.status !== 204) {
       const v = await answer.json();
       remember(v);
@@ -72,19 +75,24 @@ async function poll() {
       const missing = (v.not_ready || []).length;
       setState(missing ? "" : "good", missing ? "not ready" : "ready");
       draw();
+    } else if (answer.status === 401) {
+      setState("", "locked");
+      askToken();
+      pause = 0;
     } else if (answer.status !== 204) {
-      setState("bad", answer.status === 401 ? "a token is needed; load the page again" : "error " + answer.status);
+      setState("bad", "error " + answer.status);
     }
     clearTimeout(late);
   } catch (err) {
     setState("bad", latest ? "no answer for " + ageText((performance.now() - answered) / 1000) : "no answer");
   }
-  if (!document.hidden) timer = setTimeout(poll, pause);
+  if (!document.hidden && pause) timer = setTimeout(poll, pause);
 }
 
+listenToken();
 listenPlot();
 makePeersHead();
 byId("choose-all").addEventListener("click", () => choosePeer(""));
-document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && byId("token-form").hidden) poll(); });
 new ResizeObserver(() => { if (latest) drawTopology(); }).observe(byId("topology"));
 poll();
