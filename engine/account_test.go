@@ -130,7 +130,9 @@ func TestNetstackAccounts(t *testing.T) {
 	b.start()
 	a.knows(b)
 	host := newScript()
-	e, err := engine.New(a.cfg, &engine.Options{NoControl: true, ListenOn: []netip.Addr{loopback}, Device: host})
+	// Elsewhere: the router is up when New returns, and not only when it hears of the
+	// link. A router that is down drops what it is sent.
+	e, err := engine.New(a.cfg, &engine.Options{NoControl: true, ListenOn: []netip.Addr{loopback}, Device: host, Elsewhere: true})
 	if err != nil {
 		t.Fatal(err)
 	}
