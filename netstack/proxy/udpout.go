@@ -74,17 +74,18 @@ type hostFlow struct {
 
 // newHostFlows completes f, whose fields without table, live and ctx are set.
 func newHostFlows(f *hostFlows, l Limits) *hostFlows {
-	f.table = newFlowTable(l, endHostFlow)
+	f.table = newFlowTable(l, f.end)
 	f.live = newPeerLimits(Limits{}, beyond(f.table.total, maxOpening), beyond(f.table.perClient, maxOpeningClient))
 	return f
 }
 
-// endHostFlow makes the goroutine of the flow end.
-func endHostFlow(f *flow[hostKey, *hostFlow]) {
+// end makes the goroutine of the flow end. What waits for its socket is not sent.
+func (h *hostFlows) end(f *flow[hostKey, *hostFlow]) {
 	v := f.value
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ended = true
+	h.count.dropSend.Add(uint64(len(v.pending)))
 	v.pending = nil
 	if v.socket != nil {
 		v.socket.wake() // closing it here would wait for its reader
