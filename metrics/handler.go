@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ const (
 )
 
 // Handler returns what serves /metrics: the text format, OpenMetrics or protobuf, as
-// the client prefers, gzipped if it wants that. Scrapes beyond four at a time get 503,
+// the client prefers, gzipped if it wants that and is not on this host, where sending
+// costs less than compressing. Scrapes beyond four at a time get 503,
 // and one that takes more than 15 s, because the client is slow, is cut off.
 func (r *Registry) Handler() http.Handler { return http.HandlerFunc(r.serve) }
 
@@ -52,7 +54,7 @@ func (r *Registry) serve(w http.ResponseWriter, q *http.Request) {
 	h.Set("Content-Type", string(format))
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept, Accept-Encoding")
-	zip := takesGzip(q.Header)
+	zip := takesGzip(q.Header) && !onHost(q.RemoteAddr)
 	if zip {
 		h.Set("Content-Encoding", "gzip")
 	}
@@ -94,6 +96,13 @@ func (r *Registry) encode(w io.Writer, format expfmt.Format) error {
 		}
 	}
 	return b.Flush()
+}
+
+// onHost reports whether a client is on this host: at a loopback address, or at the other
+// end of a Unix socket, where addresses have no port.
+func onHost(remote string) bool {
+	at, err := netip.ParseAddrPort(remote)
+	return err != nil || at.Addr().Unmap().IsLoopback()
 }
 
 // takesGzip reports whether the client takes gzip.

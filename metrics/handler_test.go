@@ -104,6 +104,24 @@ func TestGzip(t *testing.T) {
 	}
 }
 
+// Who is on this host gets plain text.
+func TestGzipOnHost(t *testing.T) {
+	r := metrics.New(source{sample(t)}, &options)
+	for remote, zipped := range map[string]bool{
+		"192.0.2.1:1": true, "[2001:db8::1]:1": true, "[fe80::1%eth0]:1": true,
+		"127.0.0.1:1": false, "127.1.2.3:1": false, "[::1]:1": false, "[::ffff:127.0.0.1]:1": false, "@": false, "": false,
+	} {
+		q := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		q.RemoteAddr = remote
+		q.Header.Set("Accept-Encoding", "gzip")
+		w := httptest.NewRecorder()
+		r.Handler().ServeHTTP(w, q)
+		if got := w.Header().Get("Content-Encoding") == "gzip"; got != zipped {
+			t.Errorf("from %q: gzip %v, want %v", remote, got, zipped)
+		}
+	}
+}
+
 func TestMethods(t *testing.T) {
 	r := metrics.New(source{sample(t)}, &options)
 	for method, code := range map[string]int{
