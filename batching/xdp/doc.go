@@ -5,8 +5,8 @@
 // beside the kernel's UDP sockets. Package peers will use it like a
 // batching.Conn.
 //
-// The room is empty so far.
-//
-// Memory: frames live in one UMEM per socket and are borrowed for the duration of
-// a call. Concurrency: each ring has one producer and one consumer.
+// Its parts are rooms of their own, and this one, which joins them, is empty so far:
+// xsk is one AF_XDP socket, redirect the program that gives it the packets of one UDP
+// port, frame the headers of what it sends and receives, nexthop where the kernel would
+// send it.
 package xdp

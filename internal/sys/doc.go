@@ -21,6 +21,13 @@
 // [NewTUNSteering] loads a program that chooses the queue of a packet, assembled here,
 // for [SetTUNSteering]. Package tunwrap calls them.
 //
+// # AF_XDP sockets (Linux)
+//
+// [XDPRegisterUMEM], [XDPMmapOffsets], [XDPStatistics] and [XDPOptions] are the
+// socket options of AF_XDP; [SharedUint32] is an index or a flag word, and
+// [SharedSlice] are the entries, of a ring that the kernel maps too. Package xsk
+// calls them.
+//
 // # Memory
 //
 // Nothing here allocates on success or retains what it is given after it

@@ -1,0 +1,67 @@
+// Copyright (c) 2026 The tunrouter authors
+// SPDX-License-Identifier: MIT
+
+package nexthop
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// A Hop is how a packet leaves.
+type Hop struct {
+	// Source is the Ethernet address of the interface, Target that of the next
+	// hop.
+	Source, Target [6]byte
+	// Gateway is the address that Target belongs to: the destination itself when
+	// it is on the link.
+	Gateway netip.Addr
+	// Src is the source address of the packet: the one that was asked with, or
+	// the kernel's choice.
+	Src netip.Addr
+	// MTU is the length of the largest IP packet, in bytes: longer ones are for a
+	// kernel socket.
+	MTU int
+}
+
+// A Reason says why there is no [Hop]; [OK] when there is one.
+type Reason uint8
+
+// Reasons of [Table.Lookup]. In all cases but OK the packet is for a kernel
+// socket.
+const (
+	// OK means that there is a Hop.
+	OK Reason = iota
+	// Pending means that the kernel has not been asked yet, or too many
+	// questions are waiting.
+	Pending
+	// OtherInterface means that the route leads elsewhere, also to this host.
+	OtherInterface
+	// Unresolved means that the kernel has no usable Ethernet address for the
+	// next hop.
+	Unresolved
+	// Unreachable means that the kernel has no route, or one that refuses.
+	Unreachable
+	// NotUnicast means a multicast, broadcast or invalid destination.
+	NotUnicast
+	// NotPlain means that the route encapsulates packets, or that the interface
+	// is not Ethernet or not up.
+	NotPlain
+	// Closed means that the Table is closed.
+	Closed
+
+	// Reasons is the number of reasons, OK among them.
+	Reasons
+)
+
+var reasonNames = [Reasons]string{
+	"ok", "pending", "other-interface", "unresolved", "unreachable", "not-unicast", "not-plain", "closed",
+}
+
+// String returns the reason as a word for a metric's label.
+func (r Reason) String() string {
+	if r < Reasons {
+		return reasonNames[r]
+	}
+	return "reason-" + strconv.Itoa(int(r))
+}
