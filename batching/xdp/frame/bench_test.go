@@ -4,6 +4,7 @@
 package frame_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/tunrouter/tunrouter/batching/xdp/frame"
@@ -27,24 +28,30 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
+// sizes are those of a payload in bytes: the smallest packets, those of voice,
+// and those of bulk traffic.
+var sizes = []int{64, 200, 1400}
+
 func BenchmarkPut(b *testing.B) {
 	for name, o := range map[string]frame.Options{"v4": options4(), "v6": options6()} {
-		b.Run(name, func(b *testing.B) {
-			tmpl, payload, buf := mustNew(b, o), pattern(1452), make([]byte, 2048)
-			b.SetBytes(int64(len(payload)))
-			for b.Loop() {
-				if _, err := tmpl.Put(buf, 1, geneve.VNI(0), payload); err != nil {
-					b.Fatal(err)
+		for _, size := range sizes {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				tmpl, payload, buf := mustNew(b, o), pattern(size), make([]byte, 2048)
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					if _, err := tmpl.Put(buf, 1, geneve.VNI(0), payload); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
 func BenchmarkParse(b *testing.B) {
 	for name, o := range map[string]frame.Options{"v4": options4(), "v6": options6()} {
 		b.Run(name, func(b *testing.B) {
-			buf := mustPut(b, mustNew(b, o), 1, 0, pattern(1452))
+			buf := mustPut(b, mustNew(b, o), 1, 0, pattern(1400))
 			var d frame.Datagram
 			for b.Loop() {
 				if r := d.Parse(buf); r != frame.OK {

@@ -19,9 +19,13 @@ type Hop struct {
 	// Src is the source address of the packet: the one that was asked with, or
 	// the kernel's choice.
 	Src netip.Addr
-	// MTU is the length of the largest IP packet, in bytes: longer ones are for a
-	// kernel socket.
+	// MTU is the length of the largest IP packet, in bytes, that of the path as far
+	// as the kernel knows it: longer ones are for a kernel socket.
 	MTU int
+	// TTL is the time to live or hop limit that the kernel would give the packet:
+	// the route's if it has one (RTAX_HOPLIMIT), else net.ipv4.ip_default_ttl or
+	// net.ipv6.conf.*.hop_limit of the interface. It is never 0.
+	TTL uint8
 }
 
 // A Reason says why there is no [Hop]; [OK] when there is one.
@@ -47,6 +51,9 @@ const (
 	// NotPlain means that the route encapsulates packets, or that the interface
 	// is not Ethernet or not up.
 	NotPlain
+	// NoSource means that the source is no address of this host, or not ready
+	// for use, or that the host has none for the destination.
+	NoSource
 	// Closed means that the Table is closed.
 	Closed
 
@@ -55,7 +62,7 @@ const (
 )
 
 var reasonNames = [Reasons]string{
-	"ok", "pending", "other-interface", "unresolved", "unreachable", "not-unicast", "not-plain", "closed",
+	"ok", "pending", "other-interface", "unresolved", "unreachable", "not-unicast", "not-plain", "no-source", "closed",
 }
 
 // String returns the reason as a word for a metric's label.

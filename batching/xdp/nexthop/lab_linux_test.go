@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -17,9 +18,11 @@ import (
 )
 
 // A lab is a namespace with two Ethernet interfaces, eth0 and eth1, and the
-// table of eth0. What they lead to is another namespace, which does not answer.
+// table of eth0. What they lead to is another namespace, which has interfaces of
+// the same names, up and without addresses.
 type lab struct {
 	t          *testing.T
+	far        *testutil.NS
 	eth0, eth1 netlink.Link
 	table      *nexthop.Table
 }
@@ -37,7 +40,9 @@ func inLab(t *testing.T, o *nexthop.Options, f func(l *lab)) {
 	testutil.LeakCheck(t)
 	far := testutil.NewNS(t)
 	testutil.NewNS(t).Run(func() {
-		l := &lab{t: t}
+		l := &lab{t: t, far: far}
+		// Addresses are ready at once, and no message comes when they are.
+		l.sysctl("ipv6/conf/default/accept_dad", "0")
 		l.eth0 = l.veth("eth0", far, "192.0.2.1/24", "2001:db8::1/64")
 		l.eth1 = l.veth("eth1", far, "198.51.100.1/24", "2001:db8:1::1/64")
 		var err error
@@ -88,6 +93,35 @@ func (l *lab) veth(name string, far *testutil.NS, prefixes ...string) netlink.Li
 
 func neigh(link netlink.Link, ip string, mac [6]byte, state int) *netlink.Neigh {
 	return &netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.ParseIP(ip), HardwareAddr: mac[:], State: state}
+}
+
+// sysctl sets a setting of the namespace that the calling thread is in.
+func (l *lab) sysctl(name, value string) {
+	l.t.Helper()
+	l.check(os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644))
+}
+
+// farAddr gives the far eth0 an address, and returns its Ethernet address.
+func (l *lab) farAddr(prefixes ...string) (mac [6]byte) {
+	l.t.Helper()
+	l.far.Run(func() {
+		link, err := netlink.LinkByName("eth0")
+		l.check(err)
+		for _, p := range prefixes {
+			l.check(netlink.AddrReplace(link, &netlink.Addr{IPNet: prefix(p), Flags: unix.IFA_F_NODAD}))
+		}
+		mac = [6]byte(link.Attrs().HardwareAddr)
+	})
+	return mac
+}
+
+// send sends a datagram by way of the kernel.
+func (l *lab) send(dst string, size int) {
+	l.t.Helper()
+	c, err := net.Dial("udp", net.JoinHostPort(dst, "9"))
+	l.check(err)
+	defer c.Close()
+	_, _ = c.Write(make([]byte, size)) // the far end may refuse
 }
 
 // neighbour sets a neighbour of eth0.

@@ -4,11 +4,10 @@
 package nexthop
 
 import (
-	"maps"
 	"net/netip"
 	"time"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // answer asks the kernel what Lookup wants to know, and refreshes, until the
@@ -21,46 +20,55 @@ func (t *Table) answer() {
 		case <-t.done:
 			return
 		case k := <-t.ask:
-			if (*t.entries.Load())[k] == nil { // many packets ask the same
-				t.renew(k, true)
-			}
+			t.first(k)
 		case <-refresh.C:
 			t.refresh()
 		}
 	}
 }
 
-// renew asks for k and keeps the answer. One that was just asked for counts as
-// used.
-func (t *Table) renew(k key, used bool) {
-	asked := t.now()
-	e := t.resolve(k)
-	e.used.Store(used)
-	t.keep(k, e, asked)
+// first asks for k unless that is known by now: many packets ask the same.
+func (t *Table) first(k key) {
+	if t.entries.get(&k) == nil {
+		t.renew(k, true)
+	}
 }
 
 // refresh drops the answers that nobody used since the last time, asks for the
-// others again, and tells the kernel that their neighbours are in use.
+// others again, and tells the kernel that their neighbours are in use. New
+// questions are answered in between.
 func (t *Table) refresh() {
 	t.mu.Lock()
-	left := maps.Clone(*t.entries.Load())
-	maps.DeleteFunc(left, func(_ key, e *entry) bool { return !e.used.Load() })
-	t.entries.Store(&left)
+	t.hostChanged = true // some changes have no message
+	t.entries.remove(func(e *entry) bool { return !e.used.Load() })
+	left := t.entries.all()
 	t.mu.Unlock()
-	told := map[netip.Addr]bool{}
-	for k, e := range left {
+	told := map[netip.Addr]struct{}{}
+	for _, e := range left {
 		select {
 		case <-t.done:
 			return
+		case k := <-t.ask:
+			t.first(k)
 		default:
 		}
-		if e.reason == OK && !told[e.hop.Gateway] {
-			told[e.hop.Gateway] = true
-			// A failure is no loss: should the neighbour be gone, its message comes.
-			_ = t.handle.NeighAppend(&netlink.Neigh{
-				LinkIndex: t.ifIndex, IP: e.hop.Gateway.AsSlice(), Flags: netlink.NTF_USE,
-			})
+		e = t.renew(e.key, false)
+		if e == nil || e.reason != OK || e.fixed {
+			continue
 		}
-		t.renew(k, false)
+		if _, known := told[e.hop.Gateway]; !known {
+			told[e.hop.Gateway] = struct{}{}
+			t.use(e.hop.Gateway)
+		}
 	}
+}
+
+// use tells the kernel that a neighbour is in use. It does not wait: a failure is
+// no loss, for when the neighbour is gone its message comes. It must not be called
+// for one that is permanent, which would lose its Ethernet address
+// (net/core/neighbour.c, __neigh_update, since Linux 5.16).
+func (t *Table) use(ip netip.Addr) {
+	t.kernel.begin(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+	t.appendNeighbour(ip, unix.NTF_USE)
+	_ = t.kernel.send()
 }

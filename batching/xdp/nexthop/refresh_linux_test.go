@@ -42,6 +42,34 @@ func TestForgetsUnused(t *testing.T) {
 	})
 }
 
+// probed waits until the kernel no longer takes the neighbour for stale, while
+// dsts are in use.
+func (l *lab) probed(ip string, dsts ...string) {
+	l.t.Helper()
+	testutil.Eventually(l.t, waitLimit, "probing of "+ip, func() error {
+		for _, dst := range dsts {
+			l.table.Lookup(netip.MustParseAddr(dst), none)
+		}
+		const probed = netlink.NUD_DELAY | netlink.NUD_PROBE | netlink.NUD_FAILED
+		if state := l.state(ip); state&probed == 0 {
+			return fmt.Errorf("state %#x", state)
+		}
+		return nil
+	})
+}
+
+// state returns what the kernel knows of a neighbour of eth0 (NUD_…).
+func (l *lab) state(ip string) int {
+	l.t.Helper()
+	list, err := netlink.NeighList(l.eth0.Attrs().Index, netlink.FAMILY_ALL)
+	l.check(err)
+	i := slices.IndexFunc(list, func(n netlink.Neigh) bool { return n.IP.String() == ip })
+	if i < 0 {
+		return netlink.NUD_NONE
+	}
+	return list[i].State
+}
+
 // A stale neighbour in use is probed although no packet of the kernel's goes
 // there: one that does not answer ends as unresolved.
 func TestProbesNeighbours(t *testing.T) {
@@ -49,19 +77,31 @@ func TestProbesNeighbours(t *testing.T) {
 		const dst = "192.0.2.2"
 		l.neighbour(dst, mac1, netlink.NUD_STALE)
 		l.target(dst, mac1)
-		testutil.Eventually(t, 20*time.Second, "probing", func() error {
-			l.table.Lookup(netip.MustParseAddr(dst), none)
-			list, err := netlink.NeighList(l.eth0.Attrs().Index, netlink.FAMILY_V4)
-			if err != nil {
-				return err
-			}
-			const probed = netlink.NUD_DELAY | netlink.NUD_PROBE | netlink.NUD_FAILED
-			if !slices.ContainsFunc(list, func(n netlink.Neigh) bool { return n.State&probed != 0 }) {
-				return fmt.Errorf("got %+v", list)
-			}
-			return nil
-		})
+		l.probed(dst, dst)
 	})
+}
+
+// A permanent neighbour in use stays as it is, also one that was not so before.
+func TestLeavesPermanent(t *testing.T) {
+	for _, tt := range []struct{ name, fixed, learnt string }{
+		{"v4", "192.0.2.2", "192.0.2.3"}, {"v6", "2001:db8::2", "2001:db8::3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inLab(t, &nexthop.Options{Refresh: 100 * time.Millisecond}, func(l *lab) {
+				l.neighbour(tt.fixed, mac1, netlink.NUD_STALE)
+				l.target(tt.fixed, mac1)
+				l.neighbour(tt.fixed, mac1, netlink.NUD_PERMANENT)
+				for range 3 { // the other one shows when there was a refresh
+					l.neighbour(tt.learnt, mac2, netlink.NUD_STALE)
+					l.probed(tt.learnt, tt.learnt, tt.fixed)
+				}
+				if state := l.state(tt.fixed); state != netlink.NUD_PERMANENT {
+					t.Errorf("state %#x", state)
+				}
+				l.target(tt.fixed, mac1)
+			})
+		})
+	}
 }
 
 func TestNoAllocs(t *testing.T) {

@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -32,32 +31,33 @@ type Options struct {
 	// told of their use; 10 s. It is to be shorter than the kernel takes to
 	// forget a neighbour, 60 s by default (gc_stale_time).
 	Refresh time.Duration
-}
-
-type key struct{ dst, src netip.Addr }
-
-// An entry is one answer of the kernel. Only used changes.
-type entry struct {
-	hop    Hop
-	reason Reason
-	used   atomic.Bool // since the last refresh
+	// Mark is the firewall mark that routes are asked for with; 0 is none.
+	Mark uint32
 }
 
 // A Table keeps the next hops by way of one interface.
 type Table struct {
+	// set by Open
 	ifIndex int
 	options Options
-	handle  *netlink.Handle
 	events  *nl.NetlinkSocket
 	ask     chan key
 	done    chan struct{}
 	running sync.WaitGroup
+	ttl     *os.File // the default TTL of IPv4, or nil
+	// entries is changed under mu, and read without
+	entries *store
+	// of the goroutine of answer
+	kernel *socket
+	host   *host
 
-	// entries is replaced as a whole under mu, and read without.
-	entries atomic.Pointer[map[key]*entry]
-	mu      sync.Mutex
-	changes uint64 // guarded by mu: messages that made answers wrong
-	closed  bool   // guarded by mu
+	mu          sync.Mutex // for what follows
+	mark        uint32
+	changes     uint64     // messages that made all answers wrong
+	hostChanged bool       // whether host is to be read again
+	asking      netip.Addr // the neighbour that is asked for
+	overtaken   bool       // a message about it came since
+	closed      bool
 }
 
 // Open returns the table for the interface with index ifIndex in the calling
@@ -73,7 +73,8 @@ func Open(ifIndex int, o *Options) (*Table, error) {
 	if t.options.Refresh <= 0 {
 		t.options.Refresh = defaultRefresh
 	}
-	t.entries.Store(&map[key]*entry{})
+	t.mark = t.options.Mark
+	t.entries = newStore(t.options.Entries)
 	var err error
 	// Messages first: what changes after a question must be seen.
 	t.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
@@ -82,18 +83,19 @@ func Open(ifIndex int, o *Options) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nexthop: messages of the kernel: %w", err)
 	}
-	t.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	t.kernel, err = openSocket()
 	if err != nil {
 		t.events.Close()
 		return nil, fmt.Errorf("nexthop: %w", err)
 	}
-	err = t.handle.SetSocketTimeout(askTimeout)
-	if err == nil {
-		_, err = t.handle.LinkByIndex(ifIndex)
+	t.ttl, _ = os.Open(ttlFile) // without /proc: the kernel's default
+	t.host, err = readHost(t.kernel, ifIndex, t.ttl)
+	if err == nil && t.host.mtu4 == 0 {
+		err = unix.ENODEV
 	}
 	if err != nil {
 		t.events.Close()
-		t.handle.Close()
+		t.release()
 		return nil, fmt.Errorf("nexthop: interface %d: %w", ifIndex, err)
 	}
 	t.running.Go(func() { t.listen(t.events) })
@@ -105,7 +107,7 @@ func Open(ifIndex int, o *Options) (*Table, error) {
 // src lets the kernel choose. Zones are ignored. It does not block or allocate.
 func (t *Table) Lookup(dst, src netip.Addr) (Hop, Reason) {
 	k := key{dst.Unmap().WithZone(""), src.Unmap().WithZone("")}
-	if e := (*t.entries.Load())[k]; e != nil {
+	if e := t.entries.get(&k); e != nil {
 		if !e.used.Load() { // so that readers do not share a dirty cache line
 			e.used.Store(true)
 		}
@@ -126,8 +128,21 @@ func (t *Table) Lookup(dst, src netip.Addr) (Hop, Reason) {
 	return Hop{}, Pending
 }
 
+// SetMark sets the firewall mark (SO_MARK) that routes are asked for with from
+// now on; 0 is none. When it changes, all answers are forgotten.
+func (t *Table) SetMark(mark uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mark == mark {
+		return
+	}
+	t.mark = mark
+	t.changes++
+	t.entries.remove(func(*entry) bool { return true })
+}
+
 // Len returns how many answers are kept.
-func (t *Table) Len() int { return len(*t.entries.Load()) }
+func (t *Table) Len() int { return t.entries.len() }
 
 // Close ends the table's goroutines and closes its sockets. Later lookups give
 // [Closed].
@@ -139,10 +154,18 @@ func (t *Table) Close() error {
 	}
 	t.closed = true
 	close(t.done)
-	t.entries.Store(&map[key]*entry{})
+	t.entries.remove(func(*entry) bool { return true })
 	t.mu.Unlock()
-	t.events.Close()
+	t.events.Close() // which ends listen
 	t.running.Wait()
-	t.handle.Close()
+	t.release()
 	return nil
+}
+
+// release closes what the goroutine of answer used.
+func (t *Table) release() {
+	t.kernel.close()
+	if t.ttl != nil {
+		t.ttl.Close()
+	}
 }

@@ -4,9 +4,11 @@
 package nexthop_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/tunrouter/tunrouter/batching/xdp/nexthop"
 	"github.com/tunrouter/tunrouter/internal/testutil"
@@ -26,7 +28,7 @@ func TestLookup(t *testing.T) {
 				l.route(tt.network, tt.near, l.eth0)
 				want := nexthop.Hop{
 					Source: [6]byte(l.eth0.Attrs().HardwareAddr), Target: mac1, Gateway: netip.MustParseAddr(tt.near),
-					Src: netip.MustParseAddr(tt.src), MTU: 1500,
+					Src: netip.MustParseAddr(tt.src), MTU: 1500, TTL: 64,
 				}
 				for _, dst := range []string{tt.near, tt.far} {
 					if got := l.target(dst, mac1); got != want {
@@ -85,6 +87,62 @@ func TestNeighbourChanges(t *testing.T) {
 	})
 }
 
+// The neighbour is deleted under use: after that is known, its address is not
+// given again until the kernel has found it again, which comes by itself when
+// the kernel has something to send. That may be another one.
+func TestNeighbourReturns(t *testing.T) {
+	for _, tt := range []struct{ name, near, prefix string }{
+		{"v4", "192.0.2.2", "192.0.2.2/24"}, {"v6", "2001:db8::2", "2001:db8::2/64"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inLab(t, &nexthop.Options{Refresh: time.Hour}, func(l *lab) {
+				l.neighbour(tt.near, mac1, netlink.NUD_REACHABLE)
+				l.target(tt.near, mac1)
+				l.check(netlink.NeighDel(neigh(l.eth0, tt.near, mac1, 0)))
+				l.reason(tt.near, nexthop.Unresolved)
+				dst := netip.MustParseAddr(tt.near)
+				for range 100 {
+					if h, r := l.table.Lookup(dst, none); r != nexthop.Unresolved {
+						t.Fatalf("got %+v, %v", h, r)
+					}
+				}
+				mac := l.farAddr(tt.prefix)
+				l.send(tt.near, 1)
+				l.target(tt.near, mac)
+			})
+		})
+	}
+}
+
+// A VLAN device and the like are Ethernet too.
+func TestMacvlan(t *testing.T) {
+	inLab(t, nil, func(l *lab) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = "upper", l.eth0.Attrs().Index
+		link := &netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}
+		if err := netlink.LinkAdd(link); errors.Is(err, unix.EOPNOTSUPP) {
+			testutil.Missing(t, "macvlan in the kernel")
+		} else {
+			l.check(err)
+		}
+		l.check(netlink.LinkSetUp(link))
+		l.check(netlink.AddrAdd(link, &netlink.Addr{IPNet: prefix("10.9.0.1/24")}))
+		l.check(netlink.NeighSet(neigh(link, "10.9.0.2", mac2, netlink.NUD_PERMANENT)))
+		l.reason("10.9.0.2", nexthop.OtherInterface)
+		upper, err := nexthop.Open(link.Attrs().Index, nil)
+		l.check(err)
+		defer upper.Close()
+		l.table, upper = upper, l.table // and back for the lab to close
+		h := l.target("10.9.0.2", mac2)
+		l.table, upper = upper, l.table
+		now, err := netlink.LinkByName("upper")
+		l.check(err)
+		if h.Source != [6]byte(now.Attrs().HardwareAddr) || h.Source == [6]byte(l.eth0.Attrs().HardwareAddr) {
+			t.Errorf("got %+v", h)
+		}
+	})
+}
+
 // Routes, links and addresses that change are followed.
 func TestRouteChanges(t *testing.T) {
 	inLab(t, nil, func(l *lab) {
@@ -113,26 +171,6 @@ func TestRouteChanges(t *testing.T) {
 	})
 }
 
-// The source that was asked with stays; one that the host loses is no source.
-func TestSource(t *testing.T) {
-	inLab(t, nil, func(l *lab) {
-		const dst = "192.0.2.2"
-		second := netip.MustParseAddr("192.0.2.77")
-		addr := &netlink.Addr{IPNet: prefix("192.0.2.77/24")}
-		l.neighbour(dst, mac1, netlink.NUD_PERMANENT)
-		from := func(want string, good func(nexthop.Hop, nexthop.Reason) bool) {
-			t.Helper()
-			l.lookup(dst, second, want, good)
-		}
-		refused := func(_ nexthop.Hop, r nexthop.Reason) bool { return r == nexthop.Unreachable }
-		from("unreachable", refused)
-		l.check(netlink.AddrAdd(l.eth0, addr))
-		from("source", func(h nexthop.Hop, r nexthop.Reason) bool { return r == nexthop.OK && h.Src == second })
-		l.check(netlink.AddrDel(l.eth0, addr))
-		from("unreachable again", refused)
-	})
-}
-
 // Of several paths one is taken.
 func TestMultipath(t *testing.T) {
 	inLab(t, nil, func(l *lab) {
@@ -145,6 +183,19 @@ func TestMultipath(t *testing.T) {
 		l.neighbour("192.0.2.3", mac2, netlink.NUD_PERMANENT)
 		h := l.reason("203.0.113.9", nexthop.OK)
 		if h.Target != mac1 && h.Target != mac2 {
+			t.Errorf("got %+v", h)
+		}
+	})
+}
+
+// The gateway of an IPv4 route may have an IPv6 address (RFC 8950).
+func TestGatewayOfOtherFamily(t *testing.T) {
+	inLab(t, nil, func(l *lab) {
+		l.neighbour("2001:db8::2", mac2, netlink.NUD_PERMANENT)
+		via := &netlink.Via{AddrFamily: unix.AF_INET6, Addr: net.ParseIP("2001:db8::2")}
+		l.check(netlink.RouteAdd(&netlink.Route{Dst: prefix("203.0.113.0/24"), Via: via, LinkIndex: l.eth0.Attrs().Index}))
+		h := l.target("203.0.113.9", mac2)
+		if h.Gateway != netip.MustParseAddr("2001:db8::2") || h.Src != netip.MustParseAddr("192.0.2.1") {
 			t.Errorf("got %+v", h)
 		}
 	})
