@@ -27,10 +27,10 @@
 // All frames of the receiving pool are with the kernel from the start, before the
 // socket is bound, and go back with [Socket.Release]. The fill and the receive
 // ring are as large as the pool, so neither is ever full; what comes while the
-// caller has borrowed every frame is dropped by the kernel and counted
-// ([Kernel].RxFillEmpty in copy mode, RxDropped). A packet larger than
+// caller has borrowed every frame is dropped by the kernel. A packet longer than
 // [Socket.MaxReceive], 256 bytes less than a frame, is dropped by the kernel as
-// well: packets do not span frames.
+// well: packets do not span frames. [Stats.Dropped] counts both, each packet once,
+// [Stats].RxTooLong the latter.
 //
 // # Sending
 //
@@ -43,7 +43,8 @@
 // # Waiting
 //
 // The descriptor is in Go's poller: who waits holds no thread, deadlines work as
-// with a net.Conn, and Close ends every wait. The kernel tells nobody who waits
+// with a net.Conn, and Close ends every wait. [Socket.Poll] waits for both directions
+// at once, with a timeout of its own. The kernel tells nobody who waits
 // that the interface went down or was deleted (xsk_poll in net/xdp/xsk.c reports
 // nothing then, Linux 6.18). It is noticed when a wait begins. Whoever waits without
 // a deadline should watch the link, too.
@@ -57,6 +58,28 @@
 // frame has come back, not before: Data is never memory that is gone. The UMEM is
 // outside the Go heap, (RxFrames+TxFrames) times FrameSize bytes: 8 MiB by default,
 // pinned in memory. The steady state allocates nothing.
+//
+// # Sharing memory
+//
+// Each socket has a UMEM of its own, unless several queues of an interface share a
+// [Memory], which is mapped, pinned and, in zero-copy mode, mapped for the device
+// once. Frames are not shared: each queue has its part, whatever is written in the
+// Memory section holds for that. Sockets come and go in any order; the first that is
+// opened while no other is open registers the memory, and as soon as others have
+// joined it is like any of them. A queue is opened again when the frames that were
+// borrowed from its last socket are back.
+//
+//	m, err := xsk.NewMemory(&xsk.MemoryOptions{Queues: 4})
+//	defer m.Close() // lives on while sockets and borrowed frames need it
+//	for q := range 4 {
+//		s[q], err = xsk.Open(ifindex, &xsk.Options{Queue: q, Memory: m})
+//	}
+//
+// When the interface was deleted, all its sockets are to be closed; the next one
+// needs a new Memory. In the kernel each socket then has bookkeeping for the frames
+// of all queues. Linux 5.10 or newer; before, the second Open fails with an error that
+// is [errors.ErrUnsupported]. A driver that refuses zero-copy for one of the queues
+// refuses it with EOPNOTSUPP or EINVAL. In each case memory of its own is left.
 //
 // # Concurrency
 //

@@ -37,7 +37,7 @@ func FuzzFrames(f *testing.F) {
 				}
 			case 2:
 				k %= len(lent) + 1
-				if n, err := s.rx.release(lent[:k]); n != k || err != nil || s.mem.letGo(int64(n)) != nil {
+				if n, err := s.rx.release(lent[:k]); n != k || err != nil || s.part.letGo(int64(n)) != nil {
 					t.Fatalf("release: %d, %v", n, err)
 				}
 				back, lent = append(back, lent[:k]...), lent[k:]
@@ -55,7 +55,7 @@ func FuzzFrames(f *testing.F) {
 				for i := range out[:k] {
 					out[i].Data = binary.NativeEndian.AppendUint64(out[i].Data[:0], sent+uint64(i))
 				}
-				if n, err := s.tx.transmit(out[:k]); n != k || err != nil || s.mem.letGo(int64(n)) != nil {
+				if n, err := s.tx.transmit(out[:k]); n != k || err != nil || s.part.letGo(int64(n)) != nil {
 					t.Fatalf("transmit: %d, %v", n, err)
 				}
 				sent += uint64(k)
@@ -80,7 +80,7 @@ func FuzzFrames(f *testing.F) {
 				wire = wire[k:]
 				s.tx.complete()
 			}
-			if got := s.mem.holders.Load(); got != int64(1+len(lent)+len(out)) {
+			if got := s.part.holders.Load(); got != int64(1+len(lent)+len(out)) {
 				t.Fatalf("%d holders, want 1 and %d frames", got, len(lent)+len(out))
 			}
 			inFill := int(s.rx.fill.prod - s.kFill.consumer.Load())

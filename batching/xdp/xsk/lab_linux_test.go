@@ -30,12 +30,27 @@ type lab struct {
 // packets have others.
 const etherType = 0x88b5
 
-func newLab(t *testing.T, flags link.XDPAttachFlags, near, far *xsk.Options) *lab {
+func newLab(t testing.TB, flags link.XDPAttachFlags, near, far *xsk.Options) *lab {
+	t.Helper()
+	l := newPair(t, 1)
+	l.ns.Run(func() {
+		l.tx = open(t, l.near, near)
+		l.rx = open(t, l.far, far)
+		redirect(t, l.far, flags, l.rx)
+	})
+	return l
+}
+
+// newPair is a lab without sockets. A frame sent from queue n of one end arrives on
+// queue n of the other in native mode (veth_xmit in drivers/net/veth.c) and on queue
+// n-1 in generic mode, from queue 0 on 0: that is the same number in the packet, read
+// by skb_get_rx_queue, to which 0 means none.
+func newPair(t testing.TB, queues int) *lab {
 	t.Helper()
 	testutil.NeedNetNS(t)
 	l := &lab{ns: testutil.NewNS(t)}
 	l.ns.Run(func() {
-		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "near"}, PeerName: "far"}
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "near", NumTxQueues: queues, NumRxQueues: queues}, PeerName: "far"}
 		if err := netlink.LinkAdd(pair); err != nil {
 			t.Fatal(err)
 		}
@@ -48,14 +63,11 @@ func newLab(t *testing.T, flags link.XDPAttachFlags, near, far *xsk.Options) *la
 				t.Fatal(err)
 			}
 		}
-		l.tx = open(t, l.near, near)
-		l.rx = open(t, l.far, far)
-		redirect(t, l.far, l.rx, flags)
 	})
 	return l
 }
 
-func open(t *testing.T, l netlink.Link, o *xsk.Options) *xsk.Socket {
+func open(t testing.TB, l netlink.Link, o *xsk.Options) *xsk.Socket {
 	t.Helper()
 	s, err := xsk.Open(l.Attrs().Index, o)
 	if err != nil {
@@ -69,16 +81,19 @@ func open(t *testing.T, l netlink.Link, o *xsk.Options) *xsk.Socket {
 	return s
 }
 
-// redirect attaches a program that gives packets of the test's EtherType to s.
-func redirect(t *testing.T, l netlink.Link, s *xsk.Socket, flags link.XDPAttachFlags) {
+// redirect attaches a program that gives packets of the test's EtherType to the
+// socket of their queue, and returns the map of the sockets.
+func redirect(t testing.TB, l netlink.Link, flags link.XDPAttachFlags, s ...*xsk.Socket) *ebpf.Map {
 	t.Helper()
-	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(len(s))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sockets.Close()
-	if err := sockets.Put(uint32(0), uint32(s.FD())); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { sockets.Close() })
+	for i := range s {
+		if err := sockets.Put(uint32(i), uint32(s[i].FD())); err != nil {
+			t.Fatal(err)
+		}
 	}
 	wire := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, etherType))
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "MIT", Instructions: asm.Instructions{
@@ -110,6 +125,7 @@ func redirect(t *testing.T, l netlink.Link, s *xsk.Socket, flags link.XDPAttachF
 			t.Error(err)
 		}
 	})
+	return sockets
 }
 
 // packet returns an Ethernet frame of size bytes with number seq in it.
@@ -122,7 +138,7 @@ func packet(seq, size int) []byte {
 }
 
 // deadline keeps a test that waits for something lost from hanging.
-func deadline(t *testing.T, s ...*xsk.Socket) {
+func deadline(t testing.TB, s ...*xsk.Socket) {
 	t.Helper()
 	for _, s := range s {
 		if err := errors.Join(s.SetReadDeadline(time.Now().Add(30*time.Second)), s.SetWriteDeadline(time.Now().Add(30*time.Second))); err != nil {
@@ -132,7 +148,7 @@ func deadline(t *testing.T, s ...*xsk.Socket) {
 }
 
 // write sends all of bufs, waiting for frames.
-func write(t *testing.T, s *xsk.Socket, bufs ...[]byte) {
+func write(t testing.TB, s *xsk.Socket, bufs ...[]byte) {
 	t.Helper()
 	for len(bufs) > 0 {
 		n, err := s.BatchWrite(bufs, 0)

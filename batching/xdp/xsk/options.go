@@ -33,12 +33,18 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
+// allows reports whether a socket of mode m may be in zero-copy mode, or in copy mode.
+func (m Mode) allows(zeroCopy bool) bool {
+	return m == ModeAuto || zeroCopy == (m == ModeZeroCopy)
+}
+
 const (
 	// 2048 frames of 2 KiB each way: at 1 million packets a second a reader may
 	// be away for 2 ms.
 	defaultFrames    = 2048
 	defaultFrameSize = 2048
 	maxFrames        = 1 << 20 // 2 GiB of 2 KiB frames
+	maxQueues        = 256
 	// kernelHeadroom is XDP_PACKET_HEADROOM in include/uapi/linux/bpf.h, which the
 	// kernel leaves free in front of each received packet.
 	kernelHeadroom = 256
@@ -55,6 +61,10 @@ type Options struct {
 	FrameSize int
 	// Mode is how packets get in and out of the UMEM; 0 = ModeAuto.
 	Mode Mode
+	// Memory is where the frames are: a part of it. RxFrames, TxFrames and FrameSize
+	// are then those of the Memory, or 0. All sockets of a Memory get packets in and
+	// out in the same way, as Mode of the first said. nil = memory of the socket's own.
+	Memory *Memory
 }
 
 // withDefaults returns a checked copy of o with defaults filled in.
@@ -62,6 +72,17 @@ func (o *Options) withDefaults() (Options, error) {
 	var out Options
 	if o != nil {
 		out = *o
+	}
+	if m := out.Memory; m != nil {
+		for _, v := range []struct {
+			n *int
+			m int
+		}{{&out.RxFrames, m.opt.RxFrames}, {&out.TxFrames, m.opt.TxFrames}, {&out.FrameSize, m.opt.FrameSize}} {
+			if *v.n != 0 && *v.n != v.m {
+				return out, fmt.Errorf("xsk: %d frames or bytes, but %d in the memory", *v.n, v.m)
+			}
+			*v.n = v.m
+		}
 	}
 	for _, n := range []*int{&out.RxFrames, &out.TxFrames} {
 		if *n == 0 {

@@ -21,35 +21,46 @@ type receiver struct {
 func (r *receiver) fillAll() {
 	n := uint32(0)
 	for {
-		index, ok := r.pool.take(placeKernel)
+		index, ok := r.pool.take()
 		if !ok {
 			break
 		}
-		r.fill.put(n, uint64(index)*uint64(r.pool.mem.frameSize))
+		r.fill.put(n, r.pool.addr(index))
 		n++
 	}
 	r.fill.publish(n)
 }
 
+// received returns how many frames can be borrowed.
+func (r *receiver) received() int {
+	if r.closed {
+		return 0
+	}
+	return int(r.rx.ready(r.rx.mask + 1))
+}
+
 // receive borrows received frames, as many as there are and fit.
 func (r *receiver) receive(frames []Frame) int {
-	size := uint64(r.pool.mem.frameSize)
+	p := r.pool
 	ready := r.rx.ready(uint32(min(len(frames), int(r.rx.mask)+1)))
-	n, bytes, seen := 0, uint64(0), uint32(0)
-	for ; seen < ready && n < len(frames); seen++ {
+	ready = uint32(min(int(ready), len(frames)))
+	n, bytes := 0, uint64(0)
+	for seen := range ready {
 		d := r.rx.get(seen)
-		index, start := d.addr/size, d.addr%size
-		if index > uint64(^uint32(0)) || start+uint64(d.len) > size || !r.pool.move(uint32(index), placeKernel, placeBorrowed) {
+		start := int(d.addr) & (p.size() - 1)
+		i, ok := p.at(d.addr)
+		if !ok || p.tags[i]&placeMask != placeKernel || uint64(start)+uint64(d.len) > uint64(p.size()) {
 			r.count.rxBad.Add(1)
 			continue
 		}
-		frames[n] = r.pool.lend(uint32(index), int(start), int(d.len))
+		p.lend(&frames[n], i, start, int(d.len))
 		bytes += uint64(d.len)
 		n++
 	}
-	if seen > 0 {
-		r.pool.mem.hold(int64(n))
-		r.rx.consumed(seen)
+	if ready > 0 {
+		p.lent += n
+		p.part.hold(int64(n))
+		r.rx.consumed(ready)
 		r.count.rxPackets.Add(uint64(n))
 		r.count.rxBytes.Add(bytes)
 	}
@@ -59,20 +70,23 @@ func (r *receiver) receive(frames []Frame) int {
 // release hands borrowed frames to the kernel to receive into, up to the first
 // that is not one.
 func (r *receiver) release(frames []Frame) (n int, err error) {
-	size := uint64(r.pool.mem.frameSize)
-	put := uint32(0)
+	p, open := r.pool, !r.closed
 	for i := range frames {
-		if err = r.pool.giveBack(&frames[i], placeKernel); err != nil {
+		f := &frames[i]
+		if !p.has(f) {
+			err = p.refuse(f)
 			break
 		}
-		if !r.closed {
+		p.giveBack(f, placeKernel)
+		if open {
 			// The ring has a place for each frame of the pool.
-			r.fill.put(put, uint64(frames[i].index)*size)
+			r.fill.put(uint32(i), p.addr(f.index))
 		}
-		put++
+		n++
 	}
-	if put > 0 && !r.closed {
-		r.fill.publish(put)
+	if n > 0 && open {
+		r.fill.publish(uint32(n))
 	}
-	return int(put), err
+	p.lent -= n
+	return n, err
 }

@@ -33,7 +33,8 @@ type sim struct {
 	rx   receiver
 	tx   sender
 	c    counters
-	mem  *memory
+	mem  *Memory
+	part *part
 	gone atomic.Int64 // calls of unmap
 
 	kFill, kDone addrRing
@@ -42,7 +43,20 @@ type sim struct {
 
 func newSim(rxFrames, txFrames, frameSize int) *sim {
 	s := &sim{}
-	s.mem = newMemory(make([]byte, (rxFrames+txFrames)*frameSize), frameSize, func([]byte) error { s.gone.Add(1); return nil })
+	o := MemoryOptions{Queues: 1, RxFrames: rxFrames, TxFrames: txFrames, FrameSize: frameSize}
+	m := newMemory(make([]byte, o.size()), o, func([]byte) error { s.gone.Add(1); return nil })
+	p, err := m.take(1, 0)
+	if err := errors.Join(err, m.Close()); err != nil {
+		panic(err)
+	}
+	s.attach(p)
+	return s
+}
+
+// attach makes the sim that of a part.
+func (s *sim) attach(p *part) {
+	s.mem, s.part = p.mem, p
+	rxFrames, txFrames := p.mem.opt.RxFrames, p.mem.opt.TxFrames
 	addr := func(n int) (addrRing, addrRing) {
 		e := make([]uint64, ringSize(n))
 		p, c := simRing(ringSize(n))
@@ -58,10 +72,8 @@ func newSim(rxFrames, txFrames, frameSize int) *sim {
 	s.tx.tx, s.kTx = descs(txFrames)
 	s.kDone, s.tx.done = addr(txFrames)
 	s.rx.count, s.tx.count = &s.c, &s.c
-	s.rx.pool = newPool(s.mem, 0, uint32(rxFrames))
-	s.tx.pool = newPool(s.mem, uint32(rxFrames), uint32(txFrames))
+	s.rx.pool, s.tx.pool = p.newPools()
 	s.rx.fillAll()
-	return s
 }
 
 // deliver puts up to n packets with the numbers from seq on where the fill ring
@@ -319,20 +331,20 @@ func TestMemoryOutlivesSocket(t *testing.T) {
 		t.Fatal("no frames")
 	}
 	s.rx.closed = true
-	if err := errors.Join(s.mem.letGo(1), s.mem.letGo(0)); err != nil || s.gone.Load() != 0 {
+	if err := errors.Join(s.part.letGo(1), s.part.letGo(0)); err != nil || s.gone.Load() != 0 {
 		t.Fatalf("%v, unmapped %d times under borrowed frames", err, s.gone.Load())
 	}
 	published := s.rx.fill.producer.Load()
 	for i := range f {
 		n, err := s.rx.release(f[i : i+1])
-		if n != 1 || err != nil || s.mem.letGo(int64(n)) != nil {
+		if n != 1 || err != nil || s.part.letGo(int64(n)) != nil {
 			t.Fatalf("release %d: %d, %v", i, n, err)
 		}
 		if got := s.gone.Load(); got != int64(i) {
 			t.Errorf("after %d frames unmapped %d times, want %d", i+1, got, i)
 		}
 	}
-	if s.rx.fill.producer.Load() != published || s.mem.letGo(0) != nil || s.gone.Load() != 1 {
+	if s.rx.fill.producer.Load() != published || s.part.letGo(0) != nil || s.gone.Load() != 1 {
 		t.Error("ring or memory used after it was given up")
 	}
 }

@@ -82,7 +82,7 @@ func (s *Socket) Release(frames []Frame) error {
 
 // letGo gives up n holds on the memory.
 func (s *Socket) letGo(n int, err error) error {
-	if unmapErr := s.mem.letGo(int64(n)); err == nil {
+	if unmapErr := s.part.letGo(int64(n)); err == nil {
 		err = unmapErr
 	}
 	return err

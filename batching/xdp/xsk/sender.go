@@ -24,16 +24,27 @@ type sender struct {
 	count  *counters
 }
 
+// sent returns how many frames complete would make free.
+func (s *sender) sent() int {
+	if s.closed {
+		return 0
+	}
+	return int(s.done.ready(s.done.mask + 1))
+}
+
 // complete makes the frames free that the kernel is done with.
 func (s *sender) complete() int {
-	size := uint64(s.pool.mem.frameSize)
+	p := s.pool
 	ready := s.done.ready(s.done.mask + 1)
 	n := 0
-	for i := range ready {
-		if index := s.done.get(i) / size; index > uint64(^uint32(0)) || !s.pool.move(uint32(index), placeKernel, placeFree) {
+	for seen := range ready {
+		i, ok := p.at(s.done.get(seen))
+		if !ok || p.tags[i]&placeMask != placeKernel {
 			s.count.txBad.Add(1)
 			continue
 		}
+		p.tags[i] = p.tags[i]&^placeMask | placeFree
+		p.free = append(p.free, p.first+uint32(i)) // has the capacity for all
 		n++
 	}
 	if ready > 0 {
@@ -45,31 +56,33 @@ func (s *sender) complete() int {
 
 // alloc borrows free frames, whole, as many as there are and fit.
 func (s *sender) alloc(frames []Frame) int {
-	if len(s.pool.free) < len(frames) {
+	p := s.pool
+	if len(p.free) < len(frames) {
 		s.complete()
 	}
-	n := 0
-	for ; n < len(frames); n++ {
-		index, ok := s.pool.take(placeBorrowed)
-		if !ok {
-			break
-		}
-		frames[n] = s.pool.lend(index, 0, s.pool.mem.frameSize)
+	n := min(len(frames), len(p.free))
+	rest := len(p.free) - n
+	for i := range frames[:n] {
+		index := p.free[rest+n-1-i]
+		p.lend(&frames[i], int(index-p.first), 0, p.size())
 	}
-	s.pool.mem.hold(int64(n))
+	p.free = p.free[:rest]
+	p.lent += n
+	p.part.hold(int64(n))
 	return n
 }
 
 // transmit hands borrowed frames to the kernel, up to the first that is not one.
 func (s *sender) transmit(frames []Frame) (n int, err error) {
-	size, bytes := uint64(s.pool.mem.frameSize), uint64(0)
+	p, bytes := s.pool, uint64(0)
 	room := s.tx.room(uint32(len(frames)))
 	for i := range frames {
 		f := &frames[i]
-		if err = s.pool.check(f); err != nil {
+		if !p.has(f) {
+			err = p.refuse(f)
 			break
 		}
-		start, ok := s.pool.start(f)
+		start, ok := p.start(f)
 		if !ok {
 			err = fmt.Errorf("%w: Data is not in frame %d", ErrFrame, f.index)
 			break
@@ -77,11 +90,12 @@ func (s *sender) transmit(frames []Frame) (n int, err error) {
 		if uint32(n) == room { // not while there are as many entries as frames
 			break
 		}
-		s.pool.move(f.index, placeBorrowed, placeKernel)
-		s.tx.put(uint32(n), desc{addr: uint64(f.index)*size + uint64(start), len: uint32(len(f.Data))})
+		p.giveBack(f, placeKernel)
+		s.tx.put(uint32(n), desc{addr: p.addr(f.index) + uint64(start), len: uint32(len(f.Data))})
 		bytes += uint64(len(f.Data))
 		n++
 	}
+	p.lent -= n
 	s.published(n, bytes)
 	return n, err
 }
@@ -89,26 +103,26 @@ func (s *sender) transmit(frames []Frame) (n int, err error) {
 // write copies packets into free frames and hands these to the kernel, up to the
 // first that does not fit or for which there is no frame.
 func (s *sender) write(bufs [][]byte, offset int) (n int, err error) {
-	size, bytes := s.pool.mem.frameSize, uint64(0)
-	if len(s.pool.free) < len(bufs) {
+	p, bytes := s.pool, uint64(0)
+	if len(p.free) < len(bufs) {
 		s.complete()
 	}
 	room := s.tx.room(uint32(len(bufs)))
 	for _, b := range bufs {
 		length := len(b) - offset
-		if length < 1 || length > size {
-			err = fmt.Errorf("%w: %d bytes, want 1 to %d", ErrTooLong, length, size)
+		if length < 1 || length > p.size() {
+			err = fmt.Errorf("%w: %d bytes, want 1 to %d", ErrTooLong, length, p.size())
 			break
 		}
 		if uint32(n) == room {
 			break
 		}
-		index, ok := s.pool.take(placeKernel)
+		index, ok := p.take()
 		if !ok {
 			break
 		}
-		copy(s.pool.mem.frame(index), b[offset:])
-		s.tx.put(uint32(n), desc{addr: uint64(index) * uint64(size), len: uint32(length)})
+		copy(p.frame(index), b[offset:])
+		s.tx.put(uint32(n), desc{addr: p.addr(index), len: uint32(length)})
 		bytes += uint64(length)
 		n++
 	}
@@ -126,10 +140,17 @@ func (s *sender) published(n int, bytes uint64) {
 
 // release makes borrowed frames free, up to the first that is not one.
 func (s *sender) release(frames []Frame) (n int, err error) {
+	p := s.pool
 	for i := range frames {
-		if err = s.pool.giveBack(&frames[i], placeFree); err != nil {
-			return i, err
+		f := &frames[i]
+		if !p.has(f) {
+			err = p.refuse(f)
+			break
 		}
+		p.giveBack(f, placeFree)
+		p.free = append(p.free, f.index)
+		n++
 	}
-	return len(frames), nil
+	p.lent -= n
+	return n, err
 }

@@ -25,10 +25,13 @@ type Socket struct {
 	raw      syscall.RawConn
 	opt      Options
 	zeroCopy bool
-	mem      *memory
+	part     *part
 	readable func(uintptr) bool
 	writable func(uintptr) bool
+	polled   func(uintptr) bool
 	maps     [][]byte // the rings; unmapped with both locks held
+	// registered: the memory was registered by this socket.
+	registered bool
 
 	rx receiver
 	tx sender
@@ -36,7 +39,12 @@ type Socket struct {
 	rxErr error // of the last readable; rx.mu guards it
 	txErr error // of the last writable; tx.mu guards it
 
+	poll poller
+
 	count     counters
+	kernelMu  sync.Mutex
+	kernel    Kernel // as last read; kernelMu guards it
+	tooLong   uint64 // the most that was seen; kernelMu guards it
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -56,20 +64,37 @@ func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 // received; the kernel drops larger ones.
 func (s *Socket) MaxReceive() int { return s.opt.FrameSize - kernelHeadroom }
 
-// Stats returns the counters. Those of the kernel are zero once the socket is
-// closed.
+// Stats returns the counters, which only grow, and where the frames are.
 func (s *Socket) Stats() Stats {
 	out := s.count.stats()
+	out.Kernel, out.RxTooLong = s.kernelStats()
+	f := &out.Frames
+	s.rx.mu.Lock()
+	f.RxReceived, f.RxBorrowed = s.rx.received(), s.rx.pool.lent
+	s.rx.mu.Unlock()
+	f.RxFilled = s.opt.RxFrames - f.RxReceived - f.RxBorrowed
+	s.tx.mu.Lock()
+	f.TxFree, f.TxSent, f.TxBorrowed = len(s.tx.pool.free), s.tx.sent(), s.tx.pool.lent
+	s.tx.mu.Unlock()
+	f.TxSending = s.opt.TxFrames - f.TxFree - f.TxSent - f.TxBorrowed
+	return out
+}
+
+// kernelStats asks the kernel for its counters, or remembers them.
+func (s *Socket) kernelStats() (k Kernel, tooLong uint64) {
+	s.kernelMu.Lock()
+	defer s.kernelMu.Unlock()
 	// The descriptor is not closed while Control runs.
 	_ = s.raw.Control(func(fd uintptr) {
 		if v, err := sys.XDPStatistics(int(fd)); err == nil {
-			out.Kernel = Kernel{
+			s.kernel = Kernel{
 				RxDropped: v.Rx_dropped, RxBadDescs: v.Rx_invalid_descs, TxBadDescs: v.Tx_invalid_descs,
 				RxRingFull: v.Rx_ring_full, RxFillEmpty: v.Rx_fill_ring_empty_descs, TxRingEmpty: v.Tx_ring_empty_descs,
 			}
+			s.tooLong = max(s.tooLong, s.kernel.tooLong(s.zeroCopy))
 		}
 	})
-	return out
+	return s.kernel, s.tooLong
 }
 
 // SetReadDeadline sets when waiting for frames ends with os.ErrDeadlineExceeded;
@@ -99,18 +124,22 @@ func (s *Socket) mapError(err error) error {
 // first is done, with its error.
 func (s *Socket) Close() error {
 	s.closeOnce.Do(func() {
+		s.part.mem.leave(s)
+		if s.raw != nil {
+			s.kernelStats() // the last chance to
+		}
 		s.lock()
 		s.rx.closed, s.tx.closed = true, true
 		s.unlock()
 		// From here on only the poller's callbacks use the descriptor, and closing
 		// the file waits for them; they take a lock, so none may be held here.
-		err := s.file.Close()
+		err := errors.Join(s.file.Close(), s.poll.close())
 		s.lock()
 		defer s.unlock()
-		for _, m := range s.maps {
+		for _, m := range s.maps { // nobody looks at them any more
 			err = errors.Join(err, os.NewSyscallError("munmap", unix.Munmap(m)))
 		}
-		s.closeErr = errors.Join(err, s.mem.letGo(1))
+		s.closeErr = errors.Join(err, s.part.letGo(1))
 	})
 	return s.closeErr
 }

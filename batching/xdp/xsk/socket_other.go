@@ -25,6 +25,14 @@ func Open(_ int, o *Options) (*Socket, error) {
 	return nil, errNone
 }
 
+// NewMemory fails with an error that wraps [errors.ErrUnsupported].
+func NewMemory(o *MemoryOptions) (*Memory, error) {
+	if _, err := o.withDefaults(); err != nil {
+		return nil, err
+	}
+	return nil, errNone
+}
+
 // The methods are never called: there is no Socket.
 
 func (*Socket) FD() int                               { return -1 }
@@ -38,6 +46,7 @@ func (*Socket) Close() error                          { return errNone }
 func (*Socket) Receive([]Frame) (int, error)          { return 0, errNone }
 func (*Socket) BatchRead([]Frame) (int, error)        { return 0, errNone }
 func (*Socket) WaitRead() error                       { return errNone }
+func (*Socket) Poll(time.Duration) (int, int, error)  { return 0, 0, errNone }
 func (*Socket) Release([]Frame) error                 { return errNone }
 func (*Socket) Alloc([]Frame) (int, error)            { return 0, errNone }
 func (*Socket) Free([]Frame) error                    { return errNone }
