@@ -33,6 +33,7 @@ const (
 	typeIPv6  = 0x86dd
 	typeVLAN  = 0x8100 // 802.1Q
 	typeQinQ  = 0x88a8 // 802.1ad
+	vlanID    = 0x0fff // of the 16 bits behind the type of a tag
 	fragments = 0x3fff // "more fragments" and the offset
 )
 
@@ -61,7 +62,7 @@ type mapFDs struct{ port, addresses, sockets, counts int }
 const (
 	regAt     = asm.R6 // where the IP header begins, then the UDP header
 	regEnd    = asm.R7 // end of the frame
-	regQueue  = asm.R8 // receive queue, at the end the verdict
+	regMD     = asm.R8 // struct xdp_md, at the end the verdict
 	regLength = asm.R9 // length of IP's payload, at the end what is returned
 )
 
@@ -73,21 +74,26 @@ const (
 // A pointer is compared with the end of the frame before each header is read, as
 // the verifier demands; no pointer becomes a number, for which CAP_PERFMON would
 // be needed.
-func assemble(m mapFDs) asm.Instructions {
+func assemble(m mapFDs, opts *Options) asm.Instructions {
 	var p asm.Instructions
-	p = append(p, ethernet()...)
+	p = append(p, ethernet(opts.VLAN)...)
 	p = append(p, ipv4()...)
 	p = append(p, ipv6()...)
 	p = append(p, udp(m)...)
-	return append(p, leave(m)...)
+	p = append(p, redirect(m, opts.MaxFrame)...)
+	return append(p, leave(m, opts.MaxFrame)...)
 }
 
 // ethernet finds the IP header and goes on at "ipv4" or "ipv6".
-func ethernet() asm.Instructions {
+func ethernet(vlan uint16) asm.Instructions {
+	untagged := "network"
+	if vlan != 0 {
+		untagged = out(PassVLAN)
+	}
 	return asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, mdData, asm.Word),
-		asm.LoadMem(regEnd, asm.R1, mdDataEnd, asm.Word),
-		asm.LoadMem(regQueue, asm.R1, mdQueue, asm.Word),
+		asm.Mov.Reg(regMD, asm.R1),
+		asm.LoadMem(asm.R2, regMD, mdData, asm.Word),
+		asm.LoadMem(regEnd, regMD, mdDataEnd, asm.Word),
 
 		asm.Mov.Reg(regAt, asm.R2),
 		asm.Add.Imm(regAt, etherLen),
@@ -97,13 +103,16 @@ func ethernet() asm.Instructions {
 		asm.JNE.Imm(asm.R3, 0, out(PassGroup)),
 		asm.LoadMem(asm.R4, asm.R2, 12, asm.Half),
 		asm.JEq.Imm(asm.R4, wire(typeVLAN), "tag"),
-		asm.JNE.Imm(asm.R4, wire(typeQinQ), "network"),
+		asm.JNE.Imm(asm.R4, wire(typeQinQ), untagged),
 
 		asm.Add.Imm(regAt, tagLen).WithSymbol("tag"),
 		asm.JGT.Reg(regAt, regEnd, out(PassShort)),
 		asm.LoadMem(asm.R4, asm.R2, 16, asm.Half),
 		asm.JEq.Imm(asm.R4, wire(typeVLAN), out(PassTags)),
 		asm.JEq.Imm(asm.R4, wire(typeQinQ), out(PassTags)),
+		asm.LoadMem(asm.R3, asm.R2, 14, asm.Half),
+		asm.And.Imm(asm.R3, wire(vlanID)),
+		asm.JNE.Imm(asm.R3, wire(vlan), out(PassVLAN)),
 
 		asm.JEq.Imm(asm.R4, wire(typeIPv6), "ipv6").WithSymbol("network"),
 		asm.JNE.Imm(asm.R4, wire(typeIPv4), out(PassEtherType)),
@@ -197,7 +206,7 @@ func wireFamily(f byte) int32 {
 	return int32(binary.NativeEndian.Uint32([]byte{f, 0, 0, 0}))
 }
 
-// udp checks the UDP header, then port and address, and asks for the redirect.
+// udp checks the UDP header, then port and address, and runs on into redirect.
 func udp(m mapFDs) asm.Instructions {
 	return asm.Instructions{
 		asm.Mov.Reg(asm.R3, regAt).WithSymbol("udp"),
@@ -230,33 +239,47 @@ func udp(m mapFDs) asm.Instructions {
 		asm.Add.Imm(asm.R2, stackKey),
 		asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, out(PassAddress)),
-
-		// The lower bits of the flags are what is returned when the queue has no
-		// socket, or no room in the map.
-		asm.LoadMapPtr(asm.R1, m.sockets),
-		asm.Mov.Reg(asm.R2, regQueue),
-		asm.Mov.Imm(asm.R3, xdpPass),
-		asm.FnRedirectMap.Call(),
-		asm.Mov.Reg(regLength, asm.R0),
-		asm.Mov.Imm(regQueue, int32(Redirected)),
-		asm.JEq.Imm(asm.R0, xdpRedirect, "count"),
-		asm.Mov.Imm(regQueue, int32(PassNoSocket)),
-		asm.Ja.Label("count"),
 	}
 }
 
-// leave counts the verdict and returns.
-func leave(m mapFDs) asm.Instructions {
+// redirect asks for the redirect of a frame that is ours, unless it is too long.
+func redirect(m mapFDs, maxFrame int) asm.Instructions {
 	var p asm.Instructions
-	for v := PassShort; v < verdicts; v++ {
+	if maxFrame > 0 {
 		p = append(p,
-			asm.Mov.Imm(regQueue, int32(v)).WithSymbol(out(v)),
+			asm.LoadMem(asm.R2, regMD, mdData, asm.Word),
+			asm.Add.Imm(asm.R2, int32(maxFrame)),
+			asm.JLT.Reg(asm.R2, regEnd, out(PassLong)))
+	}
+	return append(p,
+		// The lower bits of the flags are what is returned when the queue has no
+		// socket, or no room in the map.
+		asm.LoadMapPtr(asm.R1, m.sockets),
+		asm.LoadMem(asm.R2, regMD, mdQueue, asm.Word),
+		asm.Mov.Imm(asm.R3, xdpPass),
+		asm.FnRedirectMap.Call(),
+		asm.Mov.Reg(regLength, asm.R0),
+		asm.Mov.Imm(regMD, int32(Redirected)),
+		asm.JEq.Imm(asm.R0, xdpRedirect, "count"),
+		asm.Mov.Imm(regMD, int32(PassNoSocket)),
+		asm.Ja.Label("count"))
+}
+
+// leave counts the verdict and returns.
+func leave(m mapFDs, maxFrame int) asm.Instructions {
+	var p asm.Instructions
+	for v := PassLong; v < verdicts; v++ {
+		if v == PassLong && maxFrame == 0 {
+			continue // the verifier refuses what is never reached
+		}
+		p = append(p,
+			asm.Mov.Imm(regMD, int32(v)).WithSymbol(out(v)),
 			asm.Ja.Label("pass"))
 	}
 	return append(p,
 		asm.Mov.Imm(regLength, xdpPass).WithSymbol("pass"),
 
-		asm.StoreMem(asm.RFP, stackIndex, regQueue, asm.Word).WithSymbol("count"),
+		asm.StoreMem(asm.RFP, stackIndex, regMD, asm.Word).WithSymbol("count"),
 		asm.LoadMapPtr(asm.R1, m.counts),
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, stackIndex),

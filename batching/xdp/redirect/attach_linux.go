@@ -21,11 +21,15 @@ type Refusal struct {
 // Error says what was refused and, where the error number tells, what to do.
 func (r *Refusal) Error() string {
 	text := fmt.Sprintf("attach %s: %v", r.Mode, r.Err)
-	if hint := hintFor(r.Err); hint != "" {
+	if hint := r.Hint(); hint != "" {
 		text += " (" + hint + ")"
 	}
 	return text
 }
+
+// Hint says what the kernel's error number means here; empty when it is not one that
+// is known.
+func (r *Refusal) Hint() string { return hintFor(r.Err) }
 
 // Unwrap returns the error of the operating system.
 func (r *Refusal) Unwrap() error { return r.Err }

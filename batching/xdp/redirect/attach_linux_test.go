@@ -174,6 +174,12 @@ func TestForeignProgram(t *testing.T) {
 	if _, refusals, err := l.attach(ours, ModeAuto); err == nil || len(refusals) != 2 || !strings.Contains(err.Error(), "another XDP program") {
 		t.Fatalf("%v, %v", refusals, err)
 	}
+	if name, err := NameOf(l.programID(t)); err != nil || name != ProgramName {
+		t.Errorf("the interface's program is %q, %v", name, err)
+	}
+	if name, err := NameOf(1<<32 - 2); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("no such program: %q, %v", name, err)
+	}
 	if !theirs.Attached() || ours.Attached() {
 		t.Errorf("attached: theirs %v, ours %v", theirs.Attached(), ours.Attached())
 	}

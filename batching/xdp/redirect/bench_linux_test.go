@@ -19,7 +19,7 @@ func BenchmarkProgram(b *testing.B) {
 		{"tcp", put(datagram(our4(), 64), 23, 6)},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			p := loaded(b)
+			p := loaded(b, testModel())
 			_, each, err := p.prog.Benchmark(bb.frame, b.N, b.ResetTimer)
 			must(b, err)
 			b.ReportMetric(float64(each.Nanoseconds()), "ns/frame")

@@ -14,20 +14,28 @@
 // A frame goes to the socket of the receive queue it came on when all of this is
 // true, and passes to the kernel as if there were no program when one is not:
 //
-//   - the Ethernet destination is not a group address, and at most one VLAN tag
-//     (802.1Q or 802.1ad) is visible;
+//   - the Ethernet destination is not a group address, at most one VLAN tag
+//     (802.1Q or 802.1ad) is visible, and it is in the VLAN of Options;
 //   - it is IPv4 without options, not a fragment, and the header checksum is
 //     right; or IPv6 without extension headers;
 //   - it is UDP to the port and to one of the addresses;
 //   - the lengths in the headers fit into each other and into the frame, and a
 //     UDP checksum over IPv6 is not zero (RFC 8200 section 8.1);
+//   - it is not longer than Options.MaxFrame;
 //   - a socket is registered for the queue.
 //
 // What the kernel would drop thus reaches the kernel, which drops and counts it
 // as ever. Not looked at are the Ethernet destination beyond the group bit, the
 // source address, the TTL, the UDP checksum (a veth pair leaves partial ones) and
-// the number of the VLAN. A tag that the device has stripped is invisible to the
+// the priority in a VLAN tag. A tag that the device has stripped is invisible to the
 // program, which takes such a frame as untagged.
+//
+// On virtual devices, generic mode sees packets that a sender on this machine has not
+// cut yet (GSO). Longer than its frames, an AF_XDP socket would drop them; with
+// MaxFrame they reach the kernel's socket. Shorter ones look like one datagram. What
+// comes from a wire is not merged before the program sees it: while a program is
+// attached in generic mode, the kernel does without receive offload (GRO) on the
+// device, for all traffic (netif_elide_gro, seen in Linux 6.18).
 //
 // Each frame is counted under one [Verdict].
 //

@@ -16,17 +16,34 @@ func our4() netip.Addr   { return netip.MustParseAddr("10.9.0.1") }
 func our6() netip.Addr   { return netip.MustParseAddr("fd00:9::1") }
 func their4() netip.Addr { return netip.MustParseAddr("10.9.0.2") }
 
+const testVLAN = 0x164 // 356: bits in both bytes
+
 // testModel has everything that the test program is loaded with.
 func testModel() *model {
 	return &model{port: testPort, addresses: []netip.Addr{our4(), our6()}, socket: true}
 }
 
-// datagram returns the frame of a datagram to our port and the address, with VLAN
-// tags in front of IP, payload of n bytes and 4 bytes of Ethernet padding.
+// vlanModel is testModel in a VLAN.
+func vlanModel() *model {
+	m := testModel()
+	m.vlan = testVLAN
+	return m
+}
+
+// shortModel redirects the smaller ones of the test frames only.
+func shortModel() *model {
+	m := testModel()
+	m.maxFrame = 80
+	return m
+}
+
+// datagram returns the frame of a datagram to our port and the address, with tags
+// of priority 1 and no VLAN in front of IP, payload of n bytes and 4 bytes of Ethernet
+// padding.
 func datagram(dst netip.Addr, n int, tags ...uint16) []byte {
 	frame := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}
 	for _, tag := range tags {
-		frame = append(binary.BigEndian.AppendUint16(frame, tag), 0x20, 0x64)
+		frame = append(binary.BigEndian.AppendUint16(frame, tag), 0x20, 0)
 	}
 	length := uint16(8 + n)
 	if dst.Is4() {
@@ -70,8 +87,20 @@ func resealed(frame []byte) []byte {
 	return frame
 }
 
+// inVLAN returns a copy of a frame in which the first tag has the identifier.
+func inVLAN(frame []byte, id uint16) []byte {
+	return put(frame, 14, frame[14]&0xf0|byte(id>>8), byte(id))
+}
+
 // ours returns a frame of each kind that is redirected.
-func ours() map[string][]byte {
+func (m *model) ours() map[string][]byte {
+	if m.vlan != 0 {
+		return map[string][]byte{
+			"v4 802.1Q": inVLAN(datagram(our4(), 32, typeVLAN), m.vlan),
+			"v4 QinQ":   inVLAN(datagram(our4(), 32, typeQinQ), m.vlan),
+			"v6 802.1Q": inVLAN(datagram(our6(), 32, typeVLAN), m.vlan),
+		}
+	}
 	return map[string][]byte{
 		"v4":        datagram(our4(), 32),
 		"v4 empty":  datagram(our4(), 0),

@@ -12,11 +12,29 @@ import (
 type model struct {
 	port      uint16
 	addresses []netip.Addr
+	vlan      uint16
+	maxFrame  int
 	socket    bool // the queue has one
+}
+
+// options load the program that does the same.
+func (m *model) options() *Options {
+	return &Options{Port: m.port, Addresses: m.addresses, VLAN: m.vlan, MaxFrame: m.maxFrame}
 }
 
 // verdict is written from the headers' definitions, not from the program.
 func (m *model) verdict(frame []byte) Verdict {
+	v := m.ethernet(frame)
+	switch {
+	case v == Redirected && m.maxFrame > 0 && len(frame) > m.maxFrame:
+		return PassLong
+	case v == Redirected && !m.socket:
+		return PassNoSocket
+	}
+	return v
+}
+
+func (m *model) ethernet(frame []byte) Verdict {
 	if len(frame) < 14 {
 		return PassShort
 	}
@@ -25,14 +43,19 @@ func (m *model) verdict(frame []byte) Verdict {
 	}
 	etherType, packet := binary.BigEndian.Uint16(frame[12:]), frame[14:]
 	isTag := func() bool { return etherType == 0x8100 || etherType == 0x88a8 }
+	vlan := 0
 	if isTag() {
 		if len(packet) < 4 {
 			return PassShort
 		}
+		vlan = int(packet[0]&15)<<8 | int(packet[1])
 		etherType, packet = binary.BigEndian.Uint16(packet[2:]), packet[4:]
 		if isTag() {
 			return PassTags
 		}
+	}
+	if vlan != int(m.vlan) {
+		return PassVLAN
 	}
 	switch etherType {
 	case 0x0800:
@@ -91,13 +114,9 @@ func (m *model) udp(b []byte, dst netip.Addr) Verdict {
 		return PassPort
 	}
 	for _, a := range m.addresses {
-		if a != dst {
-			continue
-		}
-		if m.socket {
+		if a == dst {
 			return Redirected
 		}
-		return PassNoSocket
 	}
 	return PassAddress
 }

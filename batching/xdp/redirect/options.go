@@ -15,6 +15,8 @@ const (
 	defaultAddresses = 256
 	maxQueues        = 4096
 	maxAddresses     = 65536
+	maxFrame         = 65535 // larger ones are not IPv4 or IPv6 but jumbograms
+	maxVLAN          = 4094  // 4095 is reserved (IEEE 802.1Q, table 9-2)
 )
 
 // Options says what a [Program] redirects.
@@ -31,6 +33,13 @@ type Options struct {
 	// MaxAddresses is how many addresses there may be; 0 stands for 256, at most
 	// 65536.
 	MaxAddresses int
+	// VLAN is the VLAN identifier that frames must carry in their tag, 1 to 4094.
+	// With 0 they have no tag, or one with identifier 0, which only has a priority.
+	VLAN uint16
+	// MaxFrame is the length of the longest frame that is redirected, in bytes from
+	// the Ethernet destination on, with the VLAN tag and without the checksum; at
+	// most 65535. Longer ones pass. 0 is no limit.
+	MaxFrame int
 }
 
 // withDefaults returns a checked copy. o may be nil.
@@ -50,6 +59,12 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if opts.MaxAddresses < 1 || opts.MaxAddresses > maxAddresses {
 		return opts, fmt.Errorf("redirect: room for %d addresses, want 1 to %d", opts.MaxAddresses, maxAddresses)
+	}
+	if opts.VLAN > maxVLAN {
+		return opts, fmt.Errorf("redirect: VLAN %d, want 0 (none) to %d", opts.VLAN, maxVLAN)
+	}
+	if opts.MaxFrame < 0 || opts.MaxFrame > maxFrame {
+		return opts, fmt.Errorf("redirect: longest frame %d bytes, want 0 (no limit) to %d", opts.MaxFrame, maxFrame)
 	}
 	_, err := keysOf(opts.Addresses, opts.MaxAddresses)
 	return opts, err

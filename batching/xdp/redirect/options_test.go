@@ -36,7 +36,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	for _, o := range []Options{{Queues: -1}, {Queues: maxQueues + 1}, {MaxAddresses: -1}, {MaxAddresses: maxAddresses + 1}} {
+	for _, o := range []Options{{Queues: -1}, {Queues: maxQueues + 1}, {MaxAddresses: -1}, {VLAN: maxVLAN + 1}, {VLAN: 0xffff}, {MaxFrame: -1}, {MaxFrame: maxFrame + 1}, {MaxAddresses: maxAddresses + 1}} {
 		if _, err := o.withDefaults(); err == nil {
 			t.Errorf("%+v: no error", o)
 		}
@@ -51,7 +51,7 @@ func TestNames(t *testing.T) {
 		}
 		seen[v.String()] = true
 	}
-	if s := verdicts.String(); s != "verdict(13)" {
+	if s := verdicts.String(); s != "verdict(15)" {
 		t.Errorf("unknown verdict: %q", s)
 	}
 	for m, want := range map[Mode]string{ModeAuto: "auto", ModeNative: "native", ModeGeneric: "generic", 9: "mode(9)"} {

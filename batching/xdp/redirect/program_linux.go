@@ -68,7 +68,7 @@ func (p *Program) load(opts *Options) error {
 		}
 		*m.to = made
 	}
-	prog, err := newProgram(assemble(mapFDs{p.port.FD(), p.addresses.FD(), p.sockets.FD(), p.counts.FD()}))
+	prog, err := newProgram(assemble(mapFDs{p.port.FD(), p.addresses.FD(), p.sockets.FD(), p.counts.FD()}, opts))
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (p *Program) load(opts *Options) error {
 // newProgram gives instructions to the verifier.
 func newProgram(code asm.Instructions) (*ebpf.Program, error) {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name:         "router_redirect",
+		Name:         ProgramName,
 		Type:         ebpf.XDP,
 		License:      "MIT",
 		Instructions: code,

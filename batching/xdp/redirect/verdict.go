@@ -8,14 +8,17 @@ import "fmt"
 // A Verdict is what became of a frame, and why.
 type Verdict uint8
 
-// All but Redirected say why the frame passed to the kernel. They are listed in
-// the order in which the program looks.
+// All but Redirected say why the frame passed to the kernel. From PassShort on they
+// are listed in the order in which the program looks; PassLong and PassNoSocket come
+// last, for frames that would be redirected otherwise.
 const (
 	Redirected    Verdict = iota // to a socket
 	PassNoSocket                 // ours, but its queue has no socket
+	PassLong                     // ours, but longer than Options.MaxFrame
 	PassShort                    // ends before the headers do
 	PassGroup                    // Ethernet multicast or broadcast
 	PassTags                     // more than one VLAN tag
+	PassVLAN                     // another VLAN, or none
 	PassEtherType                // not IP: ARP, LLDP, …
 	PassHeader                   // another IP version than the EtherType says, or IPv4 options
 	PassFragment                 // of a larger IPv4 packet
@@ -31,9 +34,11 @@ const (
 var verdictNames = [verdicts]string{
 	Redirected:    "redirected",
 	PassNoSocket:  "no-socket",
+	PassLong:      "long",
 	PassShort:     "short",
 	PassGroup:     "group",
 	PassTags:      "tags",
+	PassVLAN:      "vlan",
 	PassEtherType: "ethertype",
 	PassHeader:    "header",
 	PassFragment:  "fragment",

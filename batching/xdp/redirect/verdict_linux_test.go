@@ -48,10 +48,10 @@ func xskSocket(t testing.TB) int {
 	return fd
 }
 
-// loaded returns the program that testModel describes: the dry runs come on queue
+// loaded returns the program that the model describes: the dry runs come on queue
 // 0 of the loopback device.
-func loaded(t testing.TB) *Program {
-	p := load(t, &Options{Port: testPort, Addresses: []netip.Addr{our4(), our6()}})
+func loaded(t testing.TB, m *model) *Program {
+	p := load(t, m.options())
 	if err := p.Register(0, xskSocket(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +111,8 @@ func put(frame []byte, at int, with ...byte) []byte {
 
 func TestVerdicts(t *testing.T) {
 	testutil.LeakCheck(t)
-	p := loaded(t)
-	for name, frame := range ours() {
+	p := loaded(t, testModel())
+	for name, frame := range testModel().ours() {
 		if v := dryRun(t, p, frame); v != Redirected {
 			t.Errorf("%s: %v, want redirected", name, v)
 		}
@@ -138,7 +138,12 @@ func TestVerdicts(t *testing.T) {
 		{"tags in the wrong order", datagram(our6(), 32, typeVLAN, typeQinQ), PassTags},
 		{"unknown tag", datagram(our4(), 32, 0x9100), PassEtherType},
 		{"tagged arp", put(tagged, 16, 0x08, 0x06), PassEtherType},
-		{"other vlan", put(tagged, 14, 0x0f, 0xff), Redirected},
+		{"priority 7, drop eligible", put(tagged, 14, 0xf0, 0), Redirected},
+		{"vlan 1", inVLAN(tagged, 1), PassVLAN},
+		{"vlan 256", inVLAN(tagged, 256), PassVLAN},
+		{"vlan 4095", inVLAN(tagged, 4095), PassVLAN},
+		{"arp in a vlan", put(inVLAN(tagged, 1), 16, 0x08, 0x06), PassVLAN},
+		{"vlan in no vlan", inVLAN(datagram(our4(), 32, typeVLAN, typeVLAN), 1), PassTags},
 
 		{"v4 version 5", put(v4, ip, 0x55), PassHeader},
 		{"v4 options", put(v4, ip, 0x46), PassHeader},
@@ -208,21 +213,23 @@ func TestVerdicts(t *testing.T) {
 // TestTruncated cuts frames at each byte. A dry run takes no less than an Ethernet
 // header.
 func TestTruncated(t *testing.T) {
-	p, m := loaded(t), testModel()
-	for name, frame := range ours() {
-		redirected := 0
-		for n := 14; n <= min(len(frame), 120); n++ {
-			v, want := dryRun(t, p, frame[:n]), m.verdict(frame[:n])
-			if v != want {
-				t.Errorf("%s, %d bytes: %v, want %v", name, n, v, want)
+	for _, m := range []*model{testModel(), vlanModel()} {
+		p := loaded(t, m)
+		for name, frame := range m.ours() {
+			redirected := 0
+			for n := 14; n <= min(len(frame), 120); n++ {
+				v, want := dryRun(t, p, frame[:n]), m.verdict(frame[:n])
+				if v != want {
+					t.Errorf("%s, %d bytes: %v, want %v", name, n, v, want)
+				}
+				if v == Redirected {
+					redirected++
+				}
 			}
-			if v == Redirected {
-				redirected++
+			// Only what is cut off the padding is complete.
+			if want := 5; redirected != want && len(frame) <= 120 {
+				t.Errorf("%s: redirected at %d lengths, want %d", name, redirected, want)
 			}
-		}
-		// Only what is cut off the padding is complete.
-		if want := 5; redirected != want && len(frame) <= 120 {
-			t.Errorf("%s: redirected at %d lengths, want %d", name, redirected, want)
 		}
 	}
 }
@@ -230,26 +237,32 @@ func TestTruncated(t *testing.T) {
 // TestFlippedBits changes each bit of the headers, with the IPv4 header checksum
 // wrong and right.
 func TestFlippedBits(t *testing.T) {
-	p, m := loaded(t), testModel()
-	for name, frame := range ours() {
-		for bit := range 8 * min(len(frame), 66) {
-			flipped := slices.Clone(frame)
-			flipped[bit/8] ^= 1 << (bit % 8)
-			for _, f := range [][]byte{flipped, resealed(flipped)} {
-				if v, want := dryRun(t, p, f), m.verdict(f); v != want {
-					t.Errorf("%s, bit %d of byte %d: %v, want %v", name, bit%8, bit/8, v, want)
+	for _, m := range []*model{testModel(), vlanModel(), shortModel()} {
+		p := loaded(t, m)
+		for name, frame := range m.ours() {
+			for bit := range 8 * min(len(frame), 66) {
+				flipped := slices.Clone(frame)
+				flipped[bit/8] ^= 1 << (bit % 8)
+				for _, f := range [][]byte{flipped, resealed(flipped)} {
+					if v, want := dryRun(t, p, f), m.verdict(f); v != want {
+						t.Errorf("%s, bit %d of byte %d: %v, want %v", name, bit%8, bit/8, v, want)
+					}
 				}
 			}
 		}
 	}
 }
 
-// FuzzVerdict compares the program with the model.
+// FuzzVerdict compares programs with their models.
 func FuzzVerdict(f *testing.F) {
-	p, m := loaded(f), testModel()
-	for _, frame := range ours() {
-		f.Add(frame, true)
-		f.Add(frame[:40], false)
+	models := []*model{testModel(), vlanModel(), shortModel()}
+	programs := make([]*Program, len(models))
+	for i, m := range models {
+		programs[i] = loaded(f, m)
+		for _, frame := range m.ours() {
+			f.Add(frame, true)
+			f.Add(frame[:40], false)
+		}
 	}
 	f.Fuzz(func(t *testing.T, frame []byte, reseal bool) {
 		if len(frame) < 14 || len(frame) > 2000 {
@@ -258,8 +271,10 @@ func FuzzVerdict(f *testing.F) {
 		if reseal {
 			frame = resealed(frame)
 		}
-		if v, want := dryRun(t, p, frame), m.verdict(frame); v != want {
-			t.Errorf("%v, want %v: %x", v, want, frame)
+		for i, m := range models {
+			if v, want := dryRun(t, programs[i], frame), m.verdict(frame); v != want {
+				t.Errorf("program %d: %v, want %v: %x", i, v, want, frame)
+			}
 		}
 	})
 }
