@@ -15,6 +15,9 @@ const histogramBuckets = 9
 // 1<<(i-1) up to 1<<i; the last one everything above 64<<1.
 type Histogram [histogramBuckets]uint64
 
+// Bucket returns the index of the bucket of a size.
+func (Histogram) Bucket(n int) int { return bucket(n) }
+
 // Bound returns the largest size in bucket i; the last has none and yields 0.
 func (Histogram) Bound(i int) int {
 	if i == histogramBuckets-1 {
