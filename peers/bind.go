@@ -16,6 +16,7 @@ import (
 
 	"github.com/tailscale/wireguard-go/conn"
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/batching/xdp"
 )
 
 // Lookup resolves a host name to addresses, best first.
@@ -35,6 +36,9 @@ type Options struct {
 	// family without one is not opened. Empty means every address of both
 	// families.
 	ListenOn []netip.Addr
+	// Underlay carries datagrams past the sockets, as with [Bind.SetUnderlay]; nil:
+	// nothing does.
+	Underlay *xdp.Underlay
 	// Lookup resolves endpoint names. Nil means the resolver of the host.
 	Lookup Lookup
 }
@@ -65,7 +69,9 @@ type Bind struct {
 	socket batching.Options // how sockets are opened; the mark is that of the next Open
 	asked  int              // sockets per family
 	mark   uint32           // of the open sockets
+	noGRO  string           // why the sockets do without GRO whatever socket says; "": they do not
 	open   *groups          // nil while closed
+	past   *bypass          // nil: no underlay
 
 	mu     sync.RWMutex // guards the fields below
 	table  map[Key]*Endpoint
@@ -111,6 +117,8 @@ func NewBind(o *Options) *Bind {
 		}
 	}
 	b.paths.init(b)
+	b.past = newBypass(underlayOf(o.Underlay))
+	b.ledger.joined(b.past.members())
 	return b
 }
 

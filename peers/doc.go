@@ -40,6 +40,15 @@
 // its Bind, and the sockets stay open over that (see open.go). A socket that is
 // given up is read to its end by the function that it has.
 //
+// # Past the kernel
+//
+// An underlay (package batching/xdp) sends and receives datagrams of the same port
+// without the sockets, beside them ([Bind.SetUnderlay]). Each of its queues is used
+// like a socket of both families: it has a receive function, and a peer is sent to
+// through one of them. The sockets stay what reserves the port, receive what the
+// underlay does not take, and send what it cannot; a datagram takes one of the two
+// ways. Where the underlay ends they do everything.
+//
 // # What arrives
 //
 // A datagram that is no WireGuard message by type and length is counted by

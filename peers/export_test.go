@@ -13,9 +13,13 @@ import (
 
 // Socket and Group are the interfaces that a Bind's sockets have.
 type (
-	Socket = socket
-	Group  = group
+	Socket   = socket
+	Group    = group
+	Underlay = underlay
 )
+
+// SetUnderlay is [Bind.SetUnderlay] for any kind.
+func SetUnderlay(b *Bind, u Underlay) (reopen bool, err error) { return b.setUnderlay(u) }
 
 // HandoverTimeout is how long sockets wait for the Open that was promised.
 const HandoverTimeout = handoverTimeout

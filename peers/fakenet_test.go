@@ -28,12 +28,17 @@ type fakeNet struct {
 	groups map[netip.AddrPort]*fakeGroup
 	sent   []datagram // all that was ever sent, in order
 	open   int        // sockets
-	most   int        // members that a group can have; 0: any number
+	// forgetful networks do not keep what was sent.
+	forgetful bool
+	past      map[netip.AddrPort]*fakeUnderlay // that take what comes to an address
+	most      int                              // members that a group can have; 0: any number
 	// lost says which datagrams get lost; nil: none.
 	lost func(*datagram) bool
 }
 
-func newFakeNet() *fakeNet { return &fakeNet{groups: make(map[netip.AddrPort]*fakeGroup)} }
+func newFakeNet() *fakeNet {
+	return &fakeNet{groups: make(map[netip.AddrPort]*fakeGroup), past: make(map[netip.AddrPort]*fakeUnderlay)}
+}
 
 // listenAt returns a listen function for a host.
 func (n *fakeNet) listenAt(host netip.Addr) func(string, netip.AddrPort, int, *batching.Options) (peers.Group, error) {
@@ -67,9 +72,15 @@ func (n *fakeNet) inject(d datagram) {
 	if n.lost != nil && n.lost(&d) {
 		return
 	}
-	if g := n.groups[d.to]; g != nil {
+	var to *fakeSocket
+	if u := n.past[d.to]; u != nil {
+		to = u.conns[int(d.from.Port())%len(u.conns)].fakeSocket
+	} else if g := n.groups[d.to]; g != nil {
+		to = g.receiverOf(d.from)
+	}
+	if to != nil {
 		select {
-		case g.receiverOf(d.from).in <- d:
+		case to.in <- d:
 		default:
 		}
 	}

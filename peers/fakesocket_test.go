@@ -26,8 +26,9 @@ type fakeSocket struct {
 	closed chan struct{}
 	once   sync.Once
 
-	mu   sync.Mutex
-	late chan struct{} // closed when the read deadline has passed
+	mu    sync.Mutex
+	late  chan struct{} // closed when the read deadline has passed
+	timer *time.Timer   // that closes it; nil: none does
 
 	// refuse decides whether the kernel refuses a destination.
 	refuse atomic.Pointer[func(*batching.Destination) error]
@@ -96,13 +97,29 @@ func (s *fakeSocket) SetReadDeadline(t time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
 	select {
 	case <-s.late:
 		s.late = make(chan struct{})
 	default:
 	}
-	if !t.IsZero() {
-		close(s.late)
+	late := s.late
+	switch wait := time.Until(t); {
+	case t.IsZero():
+	case wait <= 0:
+		close(late)
+	default:
+		s.timer = time.AfterFunc(wait, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.late == late && s.timer != nil {
+				s.timer = nil
+				close(late)
+			}
+		})
 	}
 	return nil
 }
@@ -147,7 +164,9 @@ func (s *fakeSocket) send(bufs [][]byte, offset int, dst *batching.Destination, 
 		}
 		d := datagram{from: *s.group.source.Load(), to: dst.Remote(), data: slices.Clone(b[offset:]), by: s}
 		n.mu.Lock()
-		n.sent = append(n.sent, d)
+		if !n.forgetful {
+			n.sent = append(n.sent, d)
+		}
 		n.mu.Unlock()
 		n.inject(d)
 	}

@@ -24,12 +24,7 @@ func (n *pathNetwork) SendFrame(to path.Path, control bool, frame []byte) {
 		n.refused++
 		return
 	}
-	s := n.bind.socks.Load()
-	if s == nil {
-		return
-	}
-	members := s.to(to.Addr.Addr())
-	if len(members) == 0 {
+	if s := n.bind.socks.Load(); s == nil || len(s.to(to.Addr.Addr())) == 0 {
 		return
 	}
 	n.out = n.out[:0]
@@ -43,11 +38,11 @@ func (n *pathNetwork) SendFrame(to path.Path, control bool, frame []byte) {
 	bufs := [1][]byte{n.out}
 	tap := n.bind.tap.Load()
 	at := tap.now()
-	_, err := members[0].WriteBatch(bufs[:], 0, r.dst, 0)
+	_, err := n.bind.give(bufs[:], 0, r.dst, 0, 0, socket.WriteBatch)
 	if err != nil && r.dst.Local().IsValid() && sourceRefused(err) {
 		r = r.withoutLocal()
 		(*paths)(n).remember(to, r)
-		_, err = members[0].WriteBatch(bufs[:], 0, r.dst, 0)
+		_, err = n.bind.give(bufs[:], 0, r.dst, 0, 0, socket.WriteBatch)
 	}
 	if err != nil {
 		n.bind.tx.refuse(1, err)

@@ -30,7 +30,12 @@ const (
 type receiver struct {
 	bind    *Bind
 	sock    socket
+	port    uint16
 	ended   <-chan struct{} // closed when the functions of its Open are to end
+	gone    <-chan struct{} // closed when its underlay was removed; nil for the kernel's sockets
+	done    chan struct{}   // closed when it has ended
+	over    bool            // likewise
+	quiet   bool            // the read before this one brought nothing: see empty
 	pkts    []batching.Packet
 	remotes *remotes
 	seems   places
@@ -38,7 +43,10 @@ type receiver struct {
 }
 
 func newReceiver(b *Bind, s socket, ended <-chan struct{}) *receiver {
-	return &receiver{bind: b, sock: s, ended: ended, pkts: make([]batching.Packet, conn.IdealBatchSize), remotes: newRemotes(b)}
+	return &receiver{
+		bind: b, sock: s, port: s.LocalAddr().Port(), ended: ended, done: make(chan struct{}),
+		pkts: make([]batching.Packet, conn.IdealBatchSize), remotes: newRemotes(b),
+	}
 }
 
 // The device shows the names of its receive functions in its log.
@@ -51,23 +59,31 @@ func (rx *receiver) receiveIPv6(slab []byte, packets []conn.ReceivedPacket) (int
 	return rx.receive(slab, packets)
 }
 
+func (rx *receiver) receiveXDP(slab []byte, packets []conn.ReceivedPacket) (int, error) {
+	return rx.receive(slab, packets)
+}
+
 // receive fills slab and packets with at least one WireGuard message. Both are
 // the caller's; nothing of them is kept. It returns net.ErrClosed after Close, or
-// when the socket has left its group and is empty, and no other error.
+// when the socket has left its group or its underlay was removed, and it is empty;
+// and no other error.
 func (rx *receiver) receive(slab []byte, packets []conn.ReceivedPacket) (int, error) {
-	for {
+	for !rx.over {
 		n, err := rx.sock.ReadBatch(slab, rx.pkts[:min(len(packets), len(rx.pkts))])
 		if err != nil {
-			if rx.over(err) {
-				return 0, net.ErrClosed
+			if rx.last(err) {
+				rx.over = true
+				close(rx.done)
 			}
 			continue
 		}
+		rx.quiet = false
 		rx.bind.tap.Load().received(rx, slab, rx.pkts[:n])
 		if out := rx.sort(slab, rx.pkts[:n], packets); out > 0 {
 			return out, nil
 		}
 	}
+	return 0, net.ErrClosed
 }
 
 // sort describes the WireGuard messages among pkts in packets, in the same
@@ -141,18 +157,24 @@ func (rx *receiver) sort(slab []byte, pkts []batching.Packet, packets []conn.Rec
 	return out
 }
 
-// over reports whether a failed read was the last one. If it was not, it waits
+// last reports whether a failed read was the last one. If it was not, it waits
 // before the next one, longer the more of them there were in a row.
-func (rx *receiver) over(err error) bool {
+func (rx *receiver) last(err error) bool {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		return true
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) && rx.gone == nil:
 		rx.bind.leave(rx.sock)
 		return true
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// Close wakes the receive functions of sockets that stay open. What they
-		// did not read stays in the socket for those that come next.
+		// did not read stays in the socket for those that come next. Nobody comes
+		// after those of an underlay that was removed.
+		select {
+		case <-rx.gone:
+			return rx.empty()
+		default:
+		}
 		select {
 		case <-rx.ended:
 			return true
@@ -166,9 +188,21 @@ func (rx *receiver) over(err error) bool {
 	t := time.NewTimer(min(maxReadPause, minReadPause<<min(n, 8)))
 	defer t.Stop()
 	select {
+	case <-rx.gone:
+		return true
 	case <-rx.ended:
 		return true
 	case <-t.C:
 		return false
 	}
+}
+
+// empty reports whether nothing came for as long as lingering. If it cannot tell
+// yet, the next reads last no longer.
+func (rx *receiver) empty() bool {
+	if rx.quiet {
+		return true
+	}
+	rx.quiet = true
+	return rx.sock.SetReadDeadline(time.Now().Add(lingering)) != nil // it is closed
 }

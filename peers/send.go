@@ -146,14 +146,15 @@ func (b *Bind) reply(bufs [][]byte, r *remote, offset int) {
 		b.tx.closed.Add(uint64(len(bufs)))
 		return
 	}
-	if members := s.to(r.dst.Remote().Addr()); len(members) > 0 {
-		tap := b.tap.Load()
-		at := tap.now()
-		n, err := members[0].WriteBatch(bufs, offset, r.dst, r.vni)
-		tap.sent(at, r.last.Load(), r, bufs[:n], offset, r.vni)
-		if err != nil {
-			b.tx.refuse(len(bufs)-n, err)
-		}
+	if len(s.to(r.dst.Remote().Addr())) == 0 {
+		return
+	}
+	tap := b.tap.Load()
+	at := tap.now()
+	n, err := b.give(bufs, offset, r.dst, r.vni, 0, socket.WriteBatch)
+	tap.sent(at, r.last.Load(), r, bufs[:n], offset, r.vni)
+	if err != nil {
+		b.tx.refuse(len(bufs)-n, err)
 	}
 }
 
@@ -168,26 +169,9 @@ func (b *Bind) write(bufs [][]byte, e *Endpoint, r *remote, offset int) (n int, 
 	defer e.sending.Add(-1)
 	tap := b.tap.Load()
 	at := tap.now()
-	s := b.socks.Load()
-	for s != nil {
-		members := s.to(r.dst.Remote().Addr())
-		if len(members) == 0 {
-			return n, syscall.EAFNOSUPPORT
-		}
-		m, err := members[e.socket%uint32(len(members))].Queue(bufs[n:], offset, r.dst, r.vni)
-		tap.sent(at, e, r, bufs[n:n+m], offset, r.vni)
-		n += m
-		if err == nil || !errors.Is(err, net.ErrClosed) || n == len(bufs) {
-			return n, err
-		}
-		// Did only that socket leave? Then there are others.
-		now := b.socks.Load()
-		if now == s {
-			break
-		}
-		s = now
-	}
-	return n, net.ErrClosed
+	n, err = b.give(bufs, offset, r.dst, r.vni, e.socket, socket.Queue)
+	tap.sent(at, e, r, bufs[:n], offset, r.vni)
+	return n, err
 }
 
 // sourceRefused reports whether err may mean that the source address is no

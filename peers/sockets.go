@@ -61,17 +61,26 @@ func socketsOf(conns []*batching.Conn) []socket {
 }
 
 // sockets are the open sockets of a Bind as those see them who send: the members
-// of the group of each family. Either family may be empty, not both. Immutable.
+// of the group of each family, and the queues of an underlay. Either family may be
+// empty, not both. Immutable.
 type sockets struct {
 	v4, v6 []socket
 	port   uint16
-	asked  int // members that each family was to have
+	asked  int    // members that each family was to have
+	noGRO  string // why GRO was switched off over the options; "": it was not
+
+	past   []socket // of the underlay, through which everything is sent; empty: there is none
+	kernel *sockets // the same without the underlay; nil where there is none
 }
 
-// to returns the sockets that reach addr; none when the family is not open.
+// to returns the sockets to send to addr through; none when its family is not open.
 func (s *sockets) to(addr netip.Addr) []socket {
+	members := s.v6
 	if addr.Is4() {
-		return s.v4
+		members = s.v4
 	}
-	return s.v6
+	if len(s.past) > 0 && len(members) > 0 {
+		return s.past
+	}
+	return members
 }

@@ -113,6 +113,9 @@ type Stats struct {
 	Groups []GroupStats
 	// Sockets holds one entry for each open socket, by family and index.
 	Sockets []SocketStats
+	// Underlay holds one entry for each queue of the underlay while the Bind is
+	// open.
+	Underlay []SocketStats
 }
 
 // GroupStats says how many sockets of a family there are.
@@ -124,11 +127,11 @@ type GroupStats struct {
 	Asked, Got int
 }
 
-// SocketStats are the counters of one open socket.
+// SocketStats are the counters of one open socket, or of one queue of an underlay.
 type SocketStats struct {
-	// Network is "udp4" or "udp6".
+	// Network is "udp4", "udp6", or "xdp" for a queue of an underlay.
 	Network string
-	// Index tells the sockets of one family apart, from 0.
+	// Index tells the sockets of one family apart, or says which queue it is, from 0.
 	Index int
 	// Local is the address that the socket is bound to.
 	Local netip.AddrPort
@@ -167,29 +170,40 @@ func (b *Bind) Stats() Stats {
 		s.RxDropped[dropReasonNames[r]] = b.rx.dropped[r].Load()
 	}
 	if socks := b.socks.Load(); socks != nil {
-		s.addSockets("udp4", socks.asked, socks.v4)
-		s.addSockets("udp6", socks.asked, socks.v6)
+		s.addGroup("udp4", socks, socks.v4)
+		s.addGroup("udp6", socks, socks.v6)
+		for i, m := range socks.past {
+			s.Underlay = append(s.Underlay, statsOf("xdp", i, m))
+		}
 	}
 	return s
 }
 
-func (s *Stats) addSockets(network string, asked int, members []socket) {
+func (s *Stats) addGroup(network string, socks *sockets, members []socket) {
 	if len(members) == 0 {
 		return
 	}
-	s.Groups = append(s.Groups, GroupStats{Network: network, Asked: asked, Got: len(members)})
+	s.Groups = append(s.Groups, GroupStats{Network: network, Asked: socks.asked, Got: len(members)})
 	for i, m := range members {
-		out := SocketStats{Network: network, Index: i, Local: m.LocalAddr()}
-		if c, ok := m.(interface{ Stats() batching.Stats }); ok {
-			out.Stats = c.Stats()
-		}
-		if c, ok := m.(interface {
-			Capabilities() (gso, gro bool, reasons []string)
-		}); ok {
-			out.GSO, out.GRO, out.Reasons = c.Capabilities()
+		out := statsOf(network, i, m)
+		if socks.noGRO != "" {
+			out.Reasons = append(out.Reasons, "gro: "+socks.noGRO)
 		}
 		s.Sockets = append(s.Sockets, out)
 	}
+}
+
+func statsOf(network string, index int, m socket) SocketStats {
+	out := SocketStats{Network: network, Index: index, Local: m.LocalAddr()}
+	if c, ok := m.(interface{ Stats() batching.Stats }); ok {
+		out.Stats = c.Stats()
+	}
+	if c, ok := m.(interface {
+		Capabilities() (gso, gro bool, reasons []string)
+	}); ok {
+		out.GSO, out.GRO, out.Reasons = c.Capabilities()
+	}
+	return out
 }
 
 // rxCounters count what arrived, over all receive functions of a Bind.

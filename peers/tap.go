@@ -80,11 +80,10 @@ func (t *tapping) received(rx *receiver, slab []byte, pkts []batching.Packet) {
 		return
 	}
 	d := Datagram{At: time.Now()}
-	port := rx.sock.LocalAddr().Port()
 	for i := range pkts {
 		p := &pkts[i]
 		d.Data = slab[p.Offset : p.Offset+p.Size]
-		d.Local, d.Remote = netip.AddrPortFrom(p.Local, port), p.Remote
+		d.Local, d.Remote = netip.AddrPortFrom(p.Local, rx.port), p.Remote
 		e := rx.seems.from(rx, p, d.Data, d.At)
 		if d.Known = e != nil; d.Known {
 			d.Peer = e.key
