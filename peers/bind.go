@@ -69,7 +69,6 @@ type Bind struct {
 	socket batching.Options // how sockets are opened; the mark is that of the next Open
 	asked  int              // sockets per family
 	mark   uint32           // of the open sockets
-	noGRO  string           // why the sockets do without GRO whatever socket says; "": they do not
 	open   *groups          // nil while closed
 	past   *bypass          // nil: no underlay
 

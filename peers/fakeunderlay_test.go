@@ -28,8 +28,6 @@ type fakeUnderlay struct {
 	pass atomic.Bool
 	// outside: the sockets are not those of net.
 	outside bool
-	// told, if set, is called by Listen.
-	told func()
 	// direct counts packets that its conns have sent, passed those they passed on.
 	direct, passed atomic.Int64
 
@@ -58,9 +56,6 @@ func (u *fakeUnderlay) Members() []peers.Socket {
 }
 
 func (u *fakeUnderlay) Listen(port uint16) {
-	if u.told != nil {
-		u.told()
-	}
 	u.net.mu.Lock()
 	defer u.net.mu.Unlock()
 	u.mu.Lock()

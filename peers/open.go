@@ -105,7 +105,6 @@ func (g *groups) receivers(b *Bind) []conn.ReceiveFunc {
 func (b *Bind) publishLocked() {
 	b.ledger.opened(b.open.opened())
 	s := b.open.sockets(b.asked)
-	s.noGRO = b.noGRO
 	b.past.beside(s.v4, s.v6)
 	b.socks.Store(b.past.over(s))
 }

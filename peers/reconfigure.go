@@ -51,7 +51,6 @@ func (b *Bind) Reconfigure(socket batching.Options, sockets int) (reopen bool, e
 func (b *Bind) liveLocked() batching.Options {
 	live := b.socket
 	live.Mark = b.mark
-	live.DisableGRO = live.DisableGRO || b.noGRO != ""
 	return live
 }
 
@@ -117,30 +116,4 @@ func (b *Bind) SetMark(mark uint32) error {
 		b.past.setMark(mark)
 	}
 	return err
-}
-
-// ForbidGRO switches UDP GRO of the sockets off, those included that are opened
-// later, until [Bind.SetUnderlay] removes the underlay. The statistics show the
-// reason. An underlay asks for it that would be shown merged packets otherwise:
-// before that is set, or afterwards, by a goroutine that no method of it but Close
-// waits for. Asking again is no error. On a socket that has packets waiting it takes
-// effect once they are read (see [batching.Conn.Reconfigure]).
-func (b *Bind) ForbidGRO(reason string) error {
-	if reason == "" {
-		reason = "forbidden"
-	}
-	b.life.Lock()
-	defer b.life.Unlock()
-	before := b.noGRO
-	b.noGRO = reason
-	if b.open == nil {
-		return nil
-	}
-	live := b.liveLocked()
-	if err := b.open.reconfigure(&live); err != nil {
-		b.noGRO = before
-		return err
-	}
-	b.publishLocked()
-	return nil
 }

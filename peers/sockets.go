@@ -66,8 +66,7 @@ func socketsOf(conns []*batching.Conn) []socket {
 type sockets struct {
 	v4, v6 []socket
 	port   uint16
-	asked  int    // members that each family was to have
-	noGRO  string // why GRO was switched off over the options; "": it was not
+	asked  int // members that each family was to have
 
 	past   []socket // of the underlay, through which everything is sent; empty: there is none
 	kernel *sockets // the same without the underlay; nil where there is none

@@ -185,11 +185,7 @@ func (s *Stats) addGroup(network string, socks *sockets, members []socket) {
 	}
 	s.Groups = append(s.Groups, GroupStats{Network: network, Asked: socks.asked, Got: len(members)})
 	for i, m := range members {
-		out := statsOf(network, i, m)
-		if socks.noGRO != "" {
-			out.Reasons = append(out.Reasons, "gro: "+socks.noGRO)
-		}
-		s.Sockets = append(s.Sockets, out)
+		s.Sockets = append(s.Sockets, statsOf(network, i, m))
 	}
 }
 

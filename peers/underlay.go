@@ -3,8 +3,6 @@
 
 package peers
 
-import "errors"
-
 // An underlay carries datagrams of the Bind's port past the kernel's sockets;
 // [xdpUnderlay] is one. None of its methods waits for one of the Bind.
 type underlay interface {
@@ -25,19 +23,12 @@ type underlay interface {
 func (b *Bind) setUnderlay(u underlay) (reopen bool, err error) {
 	b.life.Lock()
 	defer b.life.Unlock()
-	if u == nil {
-		b.noGRO = "" // whoever wanted it is gone
-	}
 	g, before := b.open, b.past
 	if !before.is(u) {
 		err = b.replaceLocked(before, newBypass(u))
 	}
 	if g == nil {
 		return false, nil
-	}
-	live := b.liveLocked()
-	if gro := g.reconfigure(&live); gro != nil {
-		err = errors.Join(err, gro)
 	}
 	b.publishLocked()
 	if g.parked != nil {

@@ -5,17 +5,14 @@ package peers_test
 
 import (
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tailscale/wireguard-go/conn"
 
-	"github.com/tunrouter/tunrouter/batching"
 	"github.com/tunrouter/tunrouter/peers"
 )
 
@@ -247,75 +244,6 @@ func TestUnderlayHasTheMark(t *testing.T) {
 	u.wantState(wgPort, 0, 2)
 }
 
-// What was switched off stays off until the underlay is removed.
-func TestForbidGRO(t *testing.T) {
-	n := newFakeNet()
-	b, _, g := openGroup(t, n, 1)
-	want := func(off bool) {
-		t.Helper()
-		s := b.Stats().Sockets[0]
-		if g.options().DisableGRO != off || slices.Contains(s.Reasons, "gro: merged") != off {
-			t.Errorf("GRO off %t, for %q; want %t", g.options().DisableGRO, s.Reasons, off)
-		}
-	}
-	forbid := func(reason string) {
-		t.Helper()
-		if err := b.ForbidGRO(reason); err != nil {
-			t.Fatal(err)
-		}
-	}
-	reconfigure := func(o batching.Options) {
-		t.Helper()
-		if _, err := b.Reconfigure(o, 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g.refusal = syscall.EPERM
-	if err := b.ForbidGRO("merged"); err != g.refusal {
-		t.Errorf("ForbidGRO: %v, want what the sockets say", err)
-	}
-	want(false)
-	g.refusal = nil
-	forbid("merged")
-	want(true)
-	forbid("merged")
-	want(true)
-	u := newFakeUnderlay(t, n, hostB, 1)
-	setUnderlay(t, b, u, true) // which asked before it was set
-	want(true)
-	reconfigure(batching.Options{MaxSegments: 7})
-	want(true)
-	if got := g.options().MaxSegments; got != 7 {
-		t.Errorf("MaxSegments %d, want 7", got)
-	}
-	setUnderlay(t, b, newFakeUnderlay(t, n, hostB, 1), true)
-	want(true)
-	for range 2 {
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, _, err := b.Open(wgPort); err != nil {
-		t.Fatal(err)
-	}
-	g = n.groups[netip.AddrPortFrom(hostB, wgPort)]
-	want(true)
-	setUnderlay(t, b, nil, false)
-	want(false)
-	forbid("merged")
-	want(true)
-	// That was a late call of one that was removed.
-	if reopen, err := b.SetUnderlay(nil); reopen || err != nil {
-		t.Errorf("SetUnderlay: reopen %t, %v", reopen, err)
-	}
-	want(false)
-	reconfigure(batching.Options{DisableGRO: true})
-	setUnderlay(t, b, nil, false)
-	if !g.options().DisableGRO {
-		t.Error("GRO is on against the options")
-	}
-}
-
 // Queues are listed apart, and what they dropped as the Bind's stays in the totals.
 func TestUnderlayIsCounted(t *testing.T) {
 	h, u := past(t, 2)
@@ -353,24 +281,4 @@ func TestUnderlayIsCounted(t *testing.T) {
 	want("again ours", 6)
 	setUnderlay(t, h.bind, newFakeUnderlay(t, h.net, hostB, 1), true)
 	want("replaced", 6)
-}
-
-// An underlay that asks for something while it is told something: neither waits for
-// the other for ever.
-func TestUnderlayAsksWhileItIsTold(t *testing.T) {
-	h, u := past(t, 1)
-	asked := make(chan error, 4)
-	u.told = func() {
-		go func() { asked <- h.bind.ForbidGRO("merged") }()
-		runtime.Gosched()
-	}
-	h.close()
-	h.open(wgPort, 2)
-	setUnderlay(t, h.bind, nil, false)
-	u.told = nil
-	for range 3 { // silent, listen, silent
-		if err := <-asked; err != nil {
-			t.Error(err)
-		}
-	}
 }

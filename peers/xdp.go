@@ -6,9 +6,8 @@ package peers
 import "github.com/tunrouter/tunrouter/batching/xdp"
 
 // SetUnderlay makes u carry the datagrams of the port past the kernel's sockets,
-// beside them, in place of the underlay before; nil is none, and lets the sockets
-// have GRO again. What peers are sent goes through u at once, what they send arrives
-// through it after the next Open; until then, and where u takes nothing, through the
+// beside them, in place of the underlay before; nil is none. What peers are sent goes
+// through u at once, what they send arrives through it after the next Open; until then, and where u takes nothing, through the
 // kernel's sockets. While the Bind is closed, it says what the next Open uses.
 //
 // With reopen, u has no receive functions yet: the caller must make the device close

@@ -137,22 +137,12 @@ func (a *activation) attachProgram(o *Options) (out outcome, err error) {
 	return out, errs
 }
 
-// mayAttach says why a mode is not to be tried.
+// mayAttach says why a mode is not to be tried. Packets that the kernel itself merges
+// are no reason against generic mode: with a program it merges none (netif_elide_gro
+// in include/linux/netdevice.h).
 func (a *activation) mayAttach(o *Options, mode redirect.Mode) error {
-	if mode != redirect.ModeGeneric {
-		return nil
-	}
-	if o.Attach == redirect.ModeAuto && a.place.merges {
+	if mode == redirect.ModeGeneric && o.Attach == redirect.ModeAuto && a.place.merges {
 		return errors.New("generic: not on a virtual device, which hands over packets that are merged")
-	}
-	if o.Generic == nil {
-		if o.Attach == redirect.ModeAuto {
-			return errors.New("generic: not allowed")
-		}
-		return nil
-	}
-	if err := o.Generic(); err != nil {
-		return fmt.Errorf("generic: %w", err)
 	}
 	return nil
 }

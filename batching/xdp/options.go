@@ -28,8 +28,9 @@ type Options struct {
 	// Queues is how many queues are used at most; 0 means as many as the interface
 	// has when the Underlay is opened. More than MaxQueues is an error.
 	Queues int
-	// Attach is how the program is attached. ModeAuto is native, or generic where
-	// Generic allows it.
+	// Attach is how the program is attached. ModeAuto is native, or generic on real
+	// devices: virtual ones hand over packets that were merged by who sent them, and
+	// nothing in a frame tells.
 	Attach redirect.Mode
 	// Mode is how frames get into memory and out of it.
 	Mode xsk.Mode
@@ -43,12 +44,6 @@ type Options struct {
 	// ListenOn are the addresses to receive for. Empty, or an unspecified address
 	// of a family, means all addresses of the interface (of that family).
 	ListenOn []netip.Addr
-	// Generic is called before the program is attached in generic mode. It must
-	// switch UDP GRO of the kernel's sockets off: the kernel merges datagrams
-	// before the program sees them, and nothing in a frame tells. With an error, or
-	// without Generic, ModeAuto does not use generic mode. It is called by a
-	// goroutine of the Underlay, which no method but Close waits for.
-	Generic func() error
 
 	// vlan, if not 0, is the VLAN whatever the interface is; for tests.
 	vlan uint16

@@ -92,6 +92,12 @@ func (k *kernelView) find(o *Options, mark uint32) (place, *host, error) {
 		return p, nil, fmt.Errorf("%s is down", attrs.Name)
 	}
 	device := link
+	switch link.Type() {
+	case "bond", "team":
+		// The program is run by the ports, whose queues are not those that the
+		// sockets are bound to: everything redirected would be lost.
+		return p, nil, fmt.Errorf("%s is a %s: AF_XDP sockets get nothing there", attrs.Name, link.Type())
+	}
 	if vlan, ok := link.(*netlink.Vlan); ok {
 		p.vlan, p.tagType, p.device = uint16(vlan.VlanId), frame.TypeCTag, attrs.ParentIndex
 		if vlan.VlanProtocol == netlink.VLAN_PROTOCOL_8021AD {
@@ -100,8 +106,11 @@ func (k *kernelView) find(o *Options, mark uint32) (place, *host, error) {
 		if device, err = k.handle.LinkByIndex(p.device); err != nil {
 			return p, nil, fmt.Errorf("the interface under %s is not in this network namespace", attrs.Name)
 		}
-		if _, twice := device.(*netlink.Vlan); twice {
+		switch device.Type() {
+		case "vlan":
 			return p, nil, fmt.Errorf("%s is a VLAN in a VLAN; one tag at most", attrs.Name)
+		case "bond", "team":
+			return p, nil, fmt.Errorf("%s is on a %s: AF_XDP sockets get nothing there", attrs.Name, device.Type())
 		}
 	}
 	if o.vlan != 0 {

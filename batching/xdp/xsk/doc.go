@@ -89,6 +89,7 @@
 //
 // # Platforms
 //
-// Linux 5.4 or newer, with CAP_NET_RAW and, before 5.11, enough RLIMIT_MEMLOCK.
+// Linux 5.4 or newer, with CAP_NET_RAW, and CAP_IPC_LOCK or enough RLIMIT_MEMLOCK for
+// all memory (xdp_umem_account_pages in net/xdp/xdp_umem.c).
 // Elsewhere Open fails with an error that is [errors.ErrUnsupported].
 package xsk
