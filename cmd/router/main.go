@@ -96,7 +96,7 @@ that is, or resembles, a command is written behind "--".`,
 	a.common(root)
 	root.AddCommand(
 		a.upCommand(), a.execCommand(), a.checkCommand(), a.statusCommand(), a.topCommand(), a.reloadCommand(), a.logCommand(),
-		a.pingCommand(), a.netcheckCommand(), a.captureCommand(), a.relayCommand(),
+		a.pingCommand(), a.netcheckCommand(), a.xdpCommand(), a.captureCommand(), a.relayCommand(),
 		a.genkeyCommand(), a.pubkeyCommand(), a.genpskCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
