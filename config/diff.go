@@ -93,6 +93,7 @@ type RouterChanges struct {
 	Sockets, GSO, GRO                           bool
 	GSOSegments, GSOBytes, GSOSentinel, GROSlot bool
 	FlushTimeout, ReceiveBuffer, SendBuffer     bool
+	XDP                                         bool
 	ControlSocket                               bool
 	LogLevel                                    bool // and LogFormat: what is logged, and how
 }
@@ -119,6 +120,7 @@ func (c RouterChanges) Names() []string {
 		{"FlushTimeout", c.FlushTimeout},
 		{"ReceiveBuffer", c.ReceiveBuffer},
 		{"SendBuffer", c.SendBuffer},
+		{"XDP", c.XDP},
 		{"ControlSocket", c.ControlSocket},
 		{"LogLevel", c.LogLevel},
 	})
@@ -224,6 +226,7 @@ func diffRouter(old, new *Router) RouterChanges {
 		FlushTimeout:   old.FlushTimeout != new.FlushTimeout,
 		ReceiveBuffer:  old.ReceiveBuffer != new.ReceiveBuffer,
 		SendBuffer:     old.SendBuffer != new.SendBuffer,
+		XDP:            old.XDP != new.XDP,
 		ControlSocket:  old.ControlSocket != new.ControlSocket,
 		LogLevel:       !sameLog(old, new),
 

@@ -47,6 +47,7 @@ func TestDiffFields(t *testing.T) {
 		reflect.TypeFor[config.Table]():        config.Table{Mode: config.TableOff},
 		reflect.TypeFor[config.Endpoint]():     config.Endpoint{Host: "changed", Port: 7},
 		reflect.TypeFor[config.Mode]():         config.ModeTUN,
+		reflect.TypeFor[config.XDP]():          config.XDP{On: true, Interface: "eth0.5"},
 		reflect.TypeFor[config.Forwarding]():   config.ForwardingIsolated,
 		reflect.TypeFor[config.Switch]():       config.SwitchUnset,
 		reflect.TypeFor[slog.Level]():          slog.LevelError,

@@ -48,6 +48,7 @@ func FuzzValue(f *testing.F) {
 		"from " + peerA + "," + peerB + " to any", "from laptop to host proto icmp", "laptop " + peerA, "both " + peerA + ", " + peerB, "isolated",
 		"on, 169.254.169.254/32", "rack", "reno", ":1080", "[::1]:0", "localhost:1", "`a # b`", "'a;b'", "$$x", "ipv6", "cert.pem",
 		"16", "64K", "65535", "50us", "1.5ms", "1s", "250.001\u00b5s", "-1ms", "1e3us", testPrivate, testPublic,
+		"eth0", "eth0.5:4", "auto:17", "Auto : 2", "$$eth0", "a b:1", "eth0:", "off:1", "\u00a0",
 		"peers", "PEERS, " + peerC + "," + peerA, peerC + ",", "4096M", "65536",
 	}
 	// What a section needs beside the key.

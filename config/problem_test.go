@@ -112,7 +112,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		"in a peer":            "[Peer]\nEndpoint = %s:51820\nAllowedIPs = %s,10.0.0.0/99\nPersistentKeepalive = %s",
 		"as port":              "[Peer]\nEndpoint = localhost:%s",
 		"in the router":        "[Router]\nMode = %s\nQueues = %s\nGSO = %s\nReceiveBuffer = %s\nControlSocket = %s\nLogLevel = %s\nLogLevel = %s=debug\nLogLevel = tun=%s, %s\nLogFormat = %s\nMetrics = %s\nMetrics = unix:%s\nMetricsToken = %s %s\nMetricsPeers = %s",
-		"on the sockets":       "[Router]\nSockets = %s\nGSOSegments = %s\nGSOBytes = %s\nGSOSentinel = %s\nGROSlot = %s\nFlushTimeout = %s",
+		"on the sockets":       "[Router]\nSockets = %s\nGSOSegments = %s\nGSOBytes = %s\nGSOSentinel = %s\nGROSlot = %s\nFlushTimeout = %s\nXDP = %s\nXDP = eth0:%s",
 		"in the filter":        "[Filter]\nPeers = %s\nPeers = a %s\nPeers = b %s %s\nAllow = %s\nDeny = from %s\nAllow = to %s/8 proto %s port %s",
 		"in the filter, cut":   "[Filter]\nPeers = a %sA\nAllow = from x%s to %s,%s\nAllow = proto tcp port %s,1",
 		"in the wrong section": "[Peer]\nPrivateKey = %s",

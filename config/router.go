@@ -69,6 +69,9 @@ type Router struct {
 	ReceiveBuffer int
 	SendBuffer    int
 
+	// XDP says whether packets of peers go past the UDP sockets, and on which interface.
+	XDP XDP
+
 	// ControlSocket is the absolute path of the control socket; empty is
 	// /var/run/wireguard/NAME.sock, [ControlSocketOff] is none.
 	ControlSocket string

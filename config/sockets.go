@@ -50,6 +50,7 @@ func socketKeys() []key {
 		{name: "FlushTimeout", set: setFlushTimeout},
 		setBuffer("ReceiveBuffer", func(r *Router) *int { return &r.ReceiveBuffer }, buffer),
 		setBuffer("SendBuffer", func(r *Router) *int { return &r.SendBuffer }, buffer),
+		{name: "XDP", set: setXDP, spaced: true},
 	}
 }
 

@@ -219,6 +219,7 @@ func (d *document) writeSockets(r *Router) {
 	if r.SendBuffer != 0 {
 		d.line("SendBuffer", formatSize(r.SendBuffer))
 	}
+	d.writeXDP(r.XDP)
 }
 
 // writeFilter writes [Filter], or nothing when it is empty.

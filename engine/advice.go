@@ -21,7 +21,7 @@ import (
 // the host that hurts: the JSON form of an [Advice].
 const adviceKey = "tunrouter_advice"
 
-// An Advice is a condition of the host that hurts the tunnel. It has a JSON form.
+// An Advice is a condition of the host, or of what it is asked for, that hurts the tunnel. It has a JSON form.
 type Advice struct {
 	ID       string `json:"id"`
 	Severity string `json:"severity"` // error, warning or info
@@ -84,11 +84,9 @@ func adviceLevel(s hostnet.Severity) slog.Level {
 	return slog.LevelInfo // the status has it; who has no privilege cannot change it
 }
 
-func (a *advice) page() []web.PageAdvice {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (e *Engine) pageAdvice() []web.PageAdvice {
 	var out []web.PageAdvice
-	for _, c := range a.list {
+	for _, c := range e.adviceNow() {
 		out = append(out, web.PageAdvice{Severity: c.Severity, Text: c.Text, Remedy: c.Remedy})
 	}
 	return out
@@ -96,10 +94,8 @@ func (a *advice) page() []web.PageAdvice {
 
 // adviceLines returns the lines that AdviceOf reads.
 func (e *Engine) adviceLines() (lines []uapi.KeyValue, err error) {
-	e.advice.mu.Lock()
-	defer e.advice.mu.Unlock()
-	for i := range e.advice.list {
-		line, err := jsonLine(adviceKey, &e.advice.list[i])
+	for _, a := range e.adviceNow() {
+		line, err := jsonLine(adviceKey, &a)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailscale/wireguard-go/device"
@@ -62,6 +63,8 @@ type Engine struct {
 	devices  deviceCounters
 	captures captures
 	inside   *inside // nil: what the router sends never goes through the tunnel
+
+	xdp atomic.Pointer[xdpState] // nil: not asked for; changes are made under mu
 
 	mu      sync.Mutex // serialises changes and guards the fields below
 	cfg     *config.Config
@@ -124,6 +127,12 @@ func New(cfg *config.Config, o *Options) (_ *Engine, err error) {
 	}
 	e.sockets = e.socketSettings(&cfg.Router)
 	e.bind = peers.NewBind(e.bindOptions(e.sockets))
+	e.mu.Lock()
+	err = e.updateXDPLocked(cfg.Router.XDP)
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	e.openInterface()
 	e.dev = device.NewDevice(e.hub, e.bind, deviceLogger(e.logOf(roomlog.Device), &e.devices), deviceOptions(&e.counted)...)
 	if err := e.start(); err != nil {
@@ -270,6 +279,7 @@ func (e *Engine) close() error {
 		e.link.Close()
 	}
 	errs = errors.Join(errs, e.hostDown(ctx))
+	errs = errors.Join(errs, e.closeXDP())
 	if e.dev != nil {
 		e.log.Info("router ended", "name", e.name)
 	}

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tunrouter/tunrouter/batching"
+	"github.com/tunrouter/tunrouter/batching/xdp"
 	"github.com/tunrouter/tunrouter/config"
+	"github.com/tunrouter/tunrouter/metrics"
 	"github.com/tunrouter/tunrouter/peers"
 	"github.com/tunrouter/tunrouter/tunwrap"
 	"github.com/tunrouter/tunrouter/uapi"
@@ -61,6 +63,23 @@ func DeviceFormats() []string {
 
 // PCOf returns where a function begins.
 func PCOf(f any) uintptr { return reflect.ValueOf(f).Pointer() }
+
+// XDPLines is what XDPOf reads back of an underlay with that status; nil is one that
+// could not be opened.
+func XDPLines(asked config.XDP, st *xdp.Status, failed error) ([]uapi.KeyValue, error) {
+	line, err := jsonLine(xdpKey, xdpInfo(&xdpState{asked: asked, failed: failed}, st))
+	return []uapi.KeyValue{line}, err
+}
+
+// XDPMetrics is what the metrics have of it.
+func XDPMetrics(asked config.XDP, st *xdp.Status) *metrics.XDP {
+	return xdpMetrics(&xdpState{asked: asked}, st)
+}
+
+// XDPAdvice is what the router has to say to it.
+func XDPAdvice(asked config.XDP, st *xdp.Status, failed error) []Advice {
+	return xdpAdvice(&xdpState{asked: asked, failed: failed}, st)
+}
 
 // Apply is what a request over the control socket does.
 func (e *Engine) Apply(r *uapi.SetRequest) error { return handler{e}.Set(r) }

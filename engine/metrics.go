@@ -54,6 +54,7 @@ func (e *Engine) partsSnapshot(lanes map[filter.Party]string) *metrics.Snapshot 
 		Link:       e.linkMetrics(),
 	}
 	networkMetrics(s, &st.Network)
+	s.XDP = e.xdpSnapshot()
 	relaySocketMetrics(s, st.Relay)
 	for i := range st.Services {
 		s.Services = append(s.Services, serviceMetrics(&st.Services[i]))

@@ -20,7 +20,7 @@ func networkMetrics(to *metrics.Snapshot, s *peers.Stats) {
 	to.Transmit = &metrics.Transmit{
 		Messages: countsOf(s.TxMessages),
 		Dropped:  []metrics.Count{{Name: "no_address", N: s.TxNoAddress}, {Name: "closed", N: s.TxClosed}},
-		Refused:  append(countsOf(s.TxRefused), metrics.Count{Name: "held", N: s.Totals.Lost}),
+		Refused:  append(countsOf(s.TxRefused), metrics.Count{Name: "held", N: s.Totals.Lost}, metrics.Count{Name: "device", N: s.Totals.Busy}),
 	}
 	to.Paths = trafficMetrics(&s.Paths)
 	for _, g := range s.Groups {
@@ -29,6 +29,10 @@ func networkMetrics(to *metrics.Snapshot, s *peers.Stats) {
 	for i := range s.Sockets {
 		c := &s.Sockets[i]
 		to.Sockets = append(to.Sockets, socketMetrics(metrics.UsePeers, c.Local, c.Index, c.GSO, c.GRO, &c.Stats))
+	}
+	for i := range s.Underlay {
+		c := &s.Underlay[i]
+		to.Sockets = append(to.Sockets, socketMetrics(metrics.UseXDP, c.Local, c.Index, c.GSO, c.GRO, &c.Stats))
 	}
 }
 

@@ -24,7 +24,7 @@ func (e *Engine) pageData() (*web.PageData, error) {
 	}
 	out := &web.PageData{
 		Interface: e.name, Mode: mode, Version: e.opts.Version, PublicKey: s.PublicKey, Started: e.started,
-		Advice: e.advice.page(),
+		Advice: e.pageAdvice(),
 	}
 	if s.Hub != nil {
 		out.Forwarding = s.Hub.Forwarding

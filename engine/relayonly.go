@@ -109,6 +109,9 @@ type relayOnly struct {
 // open opens all sockets. What it opened is closed by close, also after an error.
 func (r *relayOnly) open() (err error) {
 	cfg := r.cfg
+	if cfg.Router.XDP.On {
+		r.log.Warn("XDP in [Router] is left out: a relay uses the kernel's sockets")
+	}
 	sockets := (&Engine{log: r.log}).socketSettings(&cfg.Router)
 	sockets.options.Mark = cfg.Interface.FwMark
 	if r.server, err = newRelay(peers.Key(cfg.Interface.PrivateKey), cfg.RelayServer, discoKeys(cfg.Allowed()), sockets, r.log); err != nil {

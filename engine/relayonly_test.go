@@ -4,6 +4,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,6 +222,29 @@ func TestRelayControlMistakes(t *testing.T) {
 		cancel()
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("ControlSocket %q: %v, want %q", tt.socket, err, tt.want)
+		}
+	}
+}
+
+// TestRelayLeavesXDPOut: what a relay alone does not do is said.
+func TestRelayLeavesXDPOut(t *testing.T) {
+	testutil.LeakCheck(t)
+	for _, x := range []config.XDP{{}, {On: true}} {
+		cfg := &config.Config{
+			Interface: config.Interface{PrivateKey: newKey(t)}, RelayServer: &config.RelayServer{ListenPort: freeUDPPort(t)},
+			Router: config.Router{XDP: x},
+		}
+		var log bytes.Buffer // read when the relay has ended
+		ctx, cancel := context.WithCancel(context.Background())
+		err := engine.RunRelay(ctx, cfg, &engine.RelayOptions{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)), Ready: func([]netip.AddrPort) { cancel() },
+		})
+		cancel()
+		if err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log.String(), "XDP in [Router] is left out"); got != x.On {
+			t.Errorf("XDP = %s: the log says\n%s", x, &log)
 		}
 	}
 }

@@ -65,6 +65,9 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	if err := e.updateSocketsLocked(&cfg.Router); err != nil {
 		return err
 	}
+	if err := e.updateXDPLocked(cfg.Router.XDP); err != nil {
+		return err
+	}
 	e.updatePathsLocked(cfg)
 	if err := e.updateRelayLocked(cfg); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 // Status returns the state of the router as WireGuard's configuration protocol
 // describes it: keys, port, and per peer the address it is at, its last
 // handshake and what was transferred. Secret keys are included. [SocketGroups],
-// [QueuesOf], [ForwardingOf], [FilterOf], [ServicesOf], [DiscoveryOf], [RelayOf],
-// [DropsOf] and [PathOf] read what WireGuard does not know from it.
+// [XDPOf], [QueuesOf], [ForwardingOf], [FilterOf], [ServicesOf], [DiscoveryOf],
+// [RelayOf], [DropsOf] and [PathOf] read what WireGuard does not know from it.
 func (e *Engine) Status() (*uapi.Device, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -26,6 +26,10 @@ func (e *Engine) Status() (*uapi.Device, error) {
 	lines, err := socketLines(&stats)
 	if err != nil {
 		return nil, fmt.Errorf("describe the sockets: %w", err)
+	}
+	d.Extra = append(d.Extra, lines...)
+	if lines, err = e.xdpLines(); err != nil {
+		return nil, fmt.Errorf("describe XDP: %w", err)
 	}
 	d.Extra = append(d.Extra, lines...)
 	if e.netdev == nil { // a netstack has no queues of the kernel

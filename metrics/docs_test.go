@@ -48,6 +48,7 @@ var chapters = []struct{ title, prefix string }{
 	{"Path discovery", "router_discovery_"},
 	{"Handshakes", "router_handshake"},
 	{"UDP sockets", "router_socket"},
+	{"Past the kernel (AF_XDP)", "router_xdp_"},
 	{"Kernel's view of the tunnel interface", "router_tun_link_"},
 	{"Tunnel device", "router_tun_"},
 	{"Peer to peer", "router_hub_"},
@@ -104,8 +105,8 @@ of both, and ` + "`router_wireguard_pending_packets`" + ` of both.
 | ` + "`hub`" + ` | without a peer (no_peer), on the way from peer to peer, or malformed |
 | ` + "`filter`" + ` | denied by the packet filter |
 | ` + "`transmit`" + ` | encrypted, with no address of the peer known, or no socket open |
-| ` + "`socket_transmit`" + ` | not taken by the kernel, for good, for peers; held: lost while they waited for others to leave with |
-| ` + "`socket_receive`" + ` | by the kernel for want of room or a wrong UDP checksum (overflow; what GRO had merged counts as one), or unreadable |
+| ` + "`socket_transmit`" + ` | not taken by the kernel, for good, for peers; held: lost while they waited for others to leave with; device: the network device was busy (AF_XDP) |
+| ` + "`socket_receive`" + ` | by the kernel for want of room or a wrong UDP checksum (overflow; what GRO had merged counts as one), or unreadable; also what came past the kernel and had no room, or is no datagram for this router |
 | ` + "`receive`" + ` | received, and no message of WireGuard or of path discovery |
 | ` + "`handshake`" + ` | handshake messages that are not authentic |
 | ` + "`decrypt`" + ` | authentic, and refused: a replay, a source that is not the peer's, neither IPv4 nor IPv6 |

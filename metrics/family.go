@@ -45,7 +45,7 @@ type family struct {
 // families returns all that there are, by name; with those of another exporter if
 // wanted.
 func families(mindFlavor bool) []family {
-	all := slices.Concat(peerFamilies(), peerPathFamilies(), deviceFamilies(), accountFamilies(), socketFamilies(), tunFamilies(), linkFamilies(), hubFamilies(),
+	all := slices.Concat(peerFamilies(), peerPathFamilies(), deviceFamilies(), accountFamilies(), socketFamilies(), xdpFamilies(), tunFamilies(), linkFamilies(), hubFamilies(),
 		filterFamilies(), pathFamilies(), relayFamilies(), netstackFamilies(), serviceFamilies())
 	if mindFlavor {
 		all = append(all, mindFlavorFamilies()...)

@@ -36,6 +36,8 @@ type Snapshot struct {
 	// Groups and Sockets are those of the peers and of the relay.
 	Groups  []SocketGroup
 	Sockets []Socket
+	// XDP are the AF_XDP sockets of the peers; nil: not asked for.
+	XDP *XDP
 
 	TUN    *TUN
 	Link   *Link

@@ -6,6 +6,7 @@ package metrics
 // Who has a socket.
 const (
 	UsePeers = "peers" // WireGuard's peers, and path discovery
+	UseXDP   = "xdp"   // the same, past the kernel: a queue of an [XDP]
 	UseRelay = "relay" // the relay server
 )
 
@@ -15,10 +16,10 @@ type SocketGroup struct {
 	Asked, Got int
 }
 
-// A Socket is one open UDP socket. Use, Address and Index together tell it from all
+// A Socket is one open UDP socket, or a queue of an [XDP]. Use, Address and Index together tell it from all
 // others.
 type Socket struct {
-	Use     string // [UsePeers] or [UseRelay]
+	Use     string // [UsePeers], [UseXDP] or [UseRelay]
 	Address string // the local one, with the port
 	Index   int
 

@@ -34,6 +34,8 @@ type SocketTotals struct {
 	// Lost counts packets that were held back to leave with others and could not be
 	// sent when their time came.
 	Lost uint64
+	// Busy counts packets that a network device was too busy for, past the kernel.
+	Busy uint64
 }
 
 func newTotals() *SocketTotals { return &SocketTotals{Dropped: make(map[string]uint64)} }
@@ -49,6 +51,7 @@ func (t *SocketTotals) add(s socket) {
 	}
 	t.Dropped["overflow"] += st.Rx.Overflow
 	t.Lost += st.Queue.Lost
+	t.Busy += st.Tx.Dropped["device"]
 }
 
 // count adds what the socket of e has dropped as one of the Bind's.
@@ -61,6 +64,7 @@ func (t *SocketTotals) count(e entry) {
 		t.Dropped[reason] -= n
 	}
 	t.Lost -= e.before.Lost
+	t.Busy -= e.before.Busy
 }
 
 func (l *ledger) indexLocked(s socket) int {
@@ -113,7 +117,7 @@ func (l *ledger) totals() SocketTotals {
 	defer l.mu.Unlock()
 	t := newTotals()
 	maps.Copy(t.Dropped, l.sums.Dropped)
-	t.Lost = l.sums.Lost
+	t.Lost, t.Busy = l.sums.Lost, l.sums.Busy
 	for _, e := range l.live {
 		t.count(e)
 	}

@@ -16,7 +16,7 @@ type Status struct {
 	Active bool
 	Reason string
 	// Attach is "native" or "generic"; empty while not active. Refusals are the
-	// modes that the kernel refused when it was attached last, and why.
+	// modes and queues that the kernel refused when it was attached last, and why.
 	Attach   string
 	Refusals []string
 	// Queues has one entry for each Conn.

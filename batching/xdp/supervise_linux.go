@@ -122,6 +122,9 @@ func changeOf(a, b *place) string {
 func (s *supervisor) start(p place, h *host) {
 	u := s.u
 	a, out, err := u.activate(p, h)
+	if err == nil && a.sockets != "" {
+		out.refusals = append(out.refusals, a.sockets)
+	}
 	u.mu.Lock()
 	u.last = out
 	u.mu.Unlock()
@@ -146,8 +149,8 @@ func (s *supervisor) start(p place, h *host) {
 	a.listen(uint16(u.under.port.Load()))
 	u.mu.Unlock()
 	log := u.opt.Logger.With("interface", p.name, "attach", a.attach, "queues", len(a.lanes), "zero_copy", a.lanes[0].sock.ZeroCopy())
-	if a.sockets != "" || len(out.refusals) > 0 {
-		log = log.With("refused", out.refusals, "sockets", a.sockets)
+	if len(out.refusals) > 0 {
+		log = log.With("refused", out.refusals)
 	}
 	log.Info("XDP active")
 }

@@ -90,6 +90,9 @@ func describeConfig(b *strings.Builder, cfg *config.Config, path string) {
 	default:
 		line("control", "%s", socket)
 	}
+	if x := cfg.Router.XDP; x.On {
+		line("XDP", "%s, past the kernel's sockets where that can be done", x)
+	}
 	switch cfg.Router.PeerForwarding {
 	case config.ForwardingOn:
 		line("forwarding", "from peer to peer inside the router, past the host's firewall")

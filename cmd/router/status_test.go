@@ -42,6 +42,9 @@ func testDevice(t *testing.T) *uapi.Device {
 			{Key: "tunrouter_sockets", Value: `{"network":"udp6","asked":2,"sockets":[` +
 				`{"address":"[::]:51820","gso":true,"gro":false,"reasons":["gro: switched off","receive buffer: small"]}]}`},
 			{Key: "tunrouter_sockets", Value: "not JSON"},
+			{Key: "tunrouter_xdp", Value: `{"asked":"auto:4","interface":"eth0","active":true,"attach":"native","queuesAsked":4,"queues":[` +
+				`{"queue":0,"zeroCopy":true,"rxPackets":7,"txPackets":8},{"queue":1,"zeroCopy":true,"rxPackets":0,"txPackets":0}],` +
+				`"kernel":{"unresolved":2,"full":3},"program":{"redirected":7,"port":90},"restarts":1}`},
 			{Key: "tunrouter_queues", Value: `{"asked":4,"got":2,"batched":2,"steering":"kernel","reasons":["steering: EPERM"],"dropped":6}`},
 			{Key: "tunrouter_service", Value: `{"section":"Socks5","listen":"127.0.0.1:1080","active":2,"accepted":9,"bytesOut":2048,"bytesIn":1024,"failures":{"wrong password":3,"over a limit":1}}`},
 			{Key: "tunrouter_service", Value: `{"section":"TCPClientTunnel","listen":"127.0.0.1:22","target":"a.example:22","active":0,"accepted":0,"bytesOut":0,"bytesIn":0}`},
@@ -115,6 +118,7 @@ const statusText = `interface: wg0
   tun queues: 2 of 4 asked for, batched, steered by kernel (steering: EPERM), dropped 6
   udp4 sockets: 2, 0.0.0.0:51820, gso on, gro on
   udp6 sockets: 1 of 2 asked for, [::]:51820, gso on, gro off (gro: switched off; receive buffer: small)
+  xdp: eth0, native, zero-copy, 2 of 4 queues, through the kernel's sockets 5 (full 3, unresolved 2), restarts 1
   peer forwarding: on, 12 packets, 2.00 KiB, dropped 10 (hop-limit 4, full 3, loop 3)
   filter: 2 flows of at most 65536, denied 5 (default 5)
     Allow = from laptop: 7 packets, 700 B
@@ -210,6 +214,36 @@ func TestStatusJSON(t *testing.T) {
 				]
 			}
 		],
+		"xdp": {
+			"asked": "auto:4",
+			"interface": "eth0",
+			"active": true,
+			"attach": "native",
+			"queuesAsked": 4,
+			"queues": [
+				{
+					"queue": 0,
+					"zeroCopy": true,
+					"rxPackets": 7,
+					"txPackets": 8
+				},
+				{
+					"queue": 1,
+					"zeroCopy": true,
+					"rxPackets": 0,
+					"txPackets": 0
+				}
+			],
+			"kernel": {
+				"full": 3,
+				"unresolved": 2
+			},
+			"program": {
+				"port": 90,
+				"redirected": 7
+			},
+			"restarts": 1
+		},
 		"queues": {
 			"asked": 4,
 			"got": 2,

@@ -15,7 +15,7 @@ import (
 )
 
 // A jsonDevice has the shape of contrib/json/wg-json in wireguard-tools: the
-// same names, and nothing for what is zero. Sockets, queues, forwarding
+// same names, and nothing for what is zero. Sockets, XDP, queues, forwarding
 // and filter are what wg does not have.
 type jsonDevice struct {
 	PrivateKey string               `json:"privateKey,omitempty"`
@@ -24,6 +24,7 @@ type jsonDevice struct {
 	FwMark     uint32               `json:"fwmark,omitempty"`
 	Sockets    []engine.SocketGroup `json:"sockets,omitempty"`
 
+	XDP        *engine.XDPInfo        `json:"xdp,omitempty"`
 	Queues     *engine.QueuesInfo     `json:"queues,omitempty"`
 	Forwarding *engine.ForwardingInfo `json:"forwarding,omitempty"`
 	Filter     *engine.FilterInfo     `json:"filter,omitempty"`
@@ -69,6 +70,7 @@ func jsonDeviceOf(d *uapi.Device, keys bool) jsonDevice {
 	jd := jsonDevice{
 		PublicKey: publicKey(d), ListenPort: d.ListenPort, FwMark: d.FwMark,
 		Sockets:    engine.SocketGroups(d),
+		XDP:        engine.XDPOf(d),
 		Queues:     engine.QueuesOf(d),
 		Forwarding: engine.ForwardingOf(d),
 		Filter:     engine.FilterOf(d),

@@ -40,6 +40,9 @@ func writeText(b *strings.Builder, devices map[string]*uapi.Device, o *statusOpt
 		for _, g := range engine.SocketGroups(d) {
 			writeSockets(b, &g)
 		}
+		if x := engine.XDPOf(d); x != nil {
+			writeXDP(b, x)
+		}
 		if f := engine.ForwardingOf(d); f != nil {
 			writeForwarding(b, f)
 		}
