@@ -42,13 +42,15 @@ func (w *way) bulky(bufs [][]byte, clock time.Time) bool {
 	return true
 }
 
-// isRun reports whether the kernel can send the first packets as one message.
+// isRun reports whether the kernel can send the first packets as one message: all
+// are of one size, the last may be shorter.
 func isRun(bufs [][]byte) bool {
 	if len(bufs) < bulkRun {
 		return false
 	}
-	size := len(bufs[0])
-	return !slices.ContainsFunc(bufs[1:bulkRun-1], func(b []byte) bool { return len(b) != size })
+	size, last := len(bufs[0]), bufs[bulkRun-1]
+	return len(last) <= size &&
+		!slices.ContainsFunc(bufs[1:bulkRun-1], func(b []byte) bool { return len(b) != size })
 }
 
 // beside sets the kernel's sockets.

@@ -19,6 +19,7 @@ func TestIsRun(t *testing.T) {
 		{[]int{100, 100, 100}, false},
 		{[]int{100, 100, 100, 100}, true},
 		{[]int{100, 100, 100, 50}, true}, // the last of a message may be shorter
+		{[]int{100, 100, 100, 150}, false},
 		{[]int{100, 100, 50, 100}, false},
 		{[]int{100, 200, 100, 100, 100, 100}, false},
 		{[]int{100, 100, 100, 100, 1, 2, 3}, true},

@@ -4,7 +4,9 @@
 package xdp
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -174,12 +176,15 @@ func (c *Conn) alloc(l *lane, frames []xsk.Frame) (n, why int) {
 		return 0, whyInactive
 	}
 	switch err := l.sock.WaitWrite(); {
-	case err != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return 0, whyFull
-	default:
-		if n, err = l.sock.Alloc(frames); n == 0 || err != nil {
-			return 0, whyFull // another one was quicker
-		}
+	case errors.Is(err, net.ErrClosed):
+		return 0, whyInactive
+	case err != nil:
+		return 0, whyDown
+	}
+	if n, err = l.sock.Alloc(frames); n == 0 || err != nil {
+		return 0, whyFull // another one was quicker
 	}
 	return n, int(nexthop.OK)
 }
