@@ -65,13 +65,42 @@ func up(t testing.TB, name string, addrs ...netip.Addr) netlink.Link {
 	link, err := netlink.LinkByName(name)
 	must(t, err)
 	for _, a := range addrs {
-		n := &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen()-8, a.BitLen())}
-		must(t, netlink.AddrAdd(link, &netlink.Addr{IPNet: n, Flags: 0x02})) // IFA_F_NODAD
+		addAddr(t, link, a)
 	}
 	// A link-local address comes late, and makes every route be asked for again.
 	must(t, netlink.LinkSetIP6AddrGenMode(link, 1)) // IN6_ADDR_GEN_MODE_NONE
 	must(t, netlink.LinkSetUp(link))
 	return link
+}
+
+// addAddr gives a link of the calling thread's namespace an address, also when it has
+// it.
+func addAddr(t testing.TB, link netlink.Link, a netip.Addr) {
+	t.Helper()
+	must(t, netlink.AddrReplace(link, addrOf(a)))
+}
+
+// delAddr takes it away.
+func delAddr(t testing.TB, link netlink.Link, a netip.Addr) {
+	t.Helper()
+	must(t, netlink.AddrDel(link, addrOf(a)))
+}
+
+func addrOf(a netip.Addr) *netlink.Addr {
+	n := &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen()-8, a.BitLen())}
+	return &netlink.Addr{IPNet: n, Flags: 0x02} // IFA_F_NODAD
+}
+
+// programOf returns the number of the XDP program of an interface of the calling
+// thread's namespace.
+func programOf(t testing.TB, name string) uint32 {
+	t.Helper()
+	link, err := netlink.LinkByName(name)
+	must(t, err)
+	if x := link.Attrs().Xdp; x != nil {
+		return x.ProgId
+	}
+	return 0
 }
 
 func must(t testing.TB, err error) {
