@@ -15,13 +15,13 @@ import (
 //
 // Frames past the kernel also pass its queueing discipline, in which bulk may
 // wait. For as long as that can be, what follows bulk goes the same way: a peer's
-// packets keep their order.
+// packets keep their order. Single packets that follow do not make it longer: they
+// alone fill no queue.
 const (
 	// bulkRun is the number of packets of one size that count as bulk.
 	bulkRun = 4
-	// bulkTime is how long a destination must be quiet after bulk. A queue on the
-	// way out that holds packets longer than that is one that drops (CoDel's
-	// interval, RFC 8289, is 100 ms).
+	// bulkTime is for how long after bulk. A queue on the way out that holds packets
+	// longer than that is one that drops (CoDel's interval, RFC 8289, is 100 ms).
 	bulkTime = 100 * time.Millisecond
 )
 
@@ -34,11 +34,13 @@ func (w *way) bulky(bufs [][]byte, clock time.Time) bool {
 		return false // and no look at the clock
 	}
 	now := 1 + int64(time.Since(clock)) // 0 is none
-	if !run && now-last > int64(bulkTime) {
+	switch {
+	case run:
+		w.bulk.Store(now)
+	case now-last > int64(bulkTime):
 		w.bulk.CompareAndSwap(last, 0)
 		return false
 	}
-	w.bulk.Store(now)
 	return true
 }
 

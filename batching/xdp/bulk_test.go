@@ -34,7 +34,7 @@ func TestIsRun(t *testing.T) {
 	}
 }
 
-// TestBulky sees that what follows bulk takes the same way until it was quiet.
+// TestBulky sees that what follows bulk takes the same way for a while.
 func TestBulky(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := time.Now()
@@ -52,9 +52,12 @@ func TestBulky(t *testing.T) {
 		step(0, many, true)
 		step(0, one, true)
 		step(bulkTime/2, one, true)
-		step(bulkTime, one, true) // the one before was in the queue as well
-		step(bulkTime+1, one, false)
+		step(bulkTime/2, one, true)
+		step(1, one, false) // although it was not quiet
 		step(0, one, false)
+		step(0, many, true)
+		step(bulkTime, many, true)
+		step(bulkTime, one, true)
 		step(time.Hour, many, true)
 		step(bulkTime+1, one, false)
 	})

@@ -136,12 +136,20 @@ func (s *Socket) Close() error {
 		err := errors.Join(s.file.Close(), s.poll.close())
 		s.lock()
 		defer s.unlock()
+		s.collect()
 		for _, m := range s.maps { // nobody looks at them any more
 			err = errors.Join(err, os.NewSyscallError("munmap", unix.Munmap(m)))
 		}
 		s.closeErr = errors.Join(err, s.part.letGo(1))
 	})
 	return s.closeErr
+}
+
+// collect counts what was sent up to the end, if the rings are there.
+func (s *Socket) collect() {
+	if s.tx.pool != nil {
+		s.tx.complete()
+	}
 }
 
 func (s *Socket) lock() {
