@@ -5,6 +5,8 @@ package integration
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/tunrouter/tunrouter/integration/lab"
+	"github.com/tunrouter/tunrouter/integration/lab/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -187,4 +190,32 @@ func newBox(t *testing.T, h *lab.Host, at netip.AddrPort) *box {
 		<-done
 	})
 	return b
+}
+
+// overheard returns messages for b: the 200 that a has sent it during f as host at has
+// heard them, two forgeries of each, and 200 that are none.
+func (l *counted) overheard(t *testing.T, at *lab.Host, f func()) (lots [][][]byte) {
+	t.Helper()
+	sniffer := must(traffic.Sniff(at, "eth0"))(t)
+	f()
+	var heard, forged, junk [][]byte
+	for _, d := range must(sniffer.Stop())(t) {
+		if d.Dst == outerPort(lab.B4) && len(d.Payload) > 32 && d.Payload[0] == 4 {
+			heard = append(heard, d.Payload)
+			bad := bytes.Clone(d.Payload)
+			bad[len(bad)-1] ^= 1 // not authentic
+			unknown := bytes.Clone(d.Payload)
+			binary.LittleEndian.PutUint32(unknown[4:], 1) // no such session
+			binary.LittleEndian.PutUint64(unknown[8:], 1<<40)
+			binary.LittleEndian.PutUint64(bad[8:], 1<<40)
+			forged = append(forged, bad, unknown)
+		}
+	}
+	if len(heard) != 200 {
+		t.Fatalf("%d messages were overheard, want 200", len(heard))
+	}
+	for range 100 {
+		junk = append(junk, []byte{9, 0, 0, 0, 1}, []byte{4, 0, 0, 0, 1})
+	}
+	return [][][]byte{heard, forged, junk}
 }

@@ -10,6 +10,7 @@ tool (
 )
 
 require (
+	github.com/cilium/ebpf v0.22.0
 	github.com/tunrouter/tunrouter v0.0.0
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/crypto v0.58.0

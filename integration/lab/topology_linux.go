@@ -25,8 +25,9 @@ type Topology struct {
 
 // A Link is a veth pair between two hosts.
 type Link struct {
-	A, B End
-	MTU  int // 0 = 1500
+	A, B   End
+	MTU    int // 0 = 1500
+	Queues int // of each end in each direction, 0 = as many as the kernel makes
 }
 
 // An End is one end of a link.
@@ -111,7 +112,7 @@ func (tp Topology) Build(t T) *Net {
 				n.hosts[e.Host] = NewHost(t, e.Host)
 			}
 		}
-		n.link(l)
+		n.AddLink(l)
 	}
 	for _, name := range tp.Routers {
 		h := n.Host(name)
@@ -124,7 +125,9 @@ func (tp Topology) Build(t T) *Net {
 	return n
 }
 
-func (n *Net) link(l Link) {
+// AddLink makes a link between two hosts of the topology, with its addresses, and waits
+// until it is up.
+func (n *Net) AddLink(l Link) {
 	n.t.Helper()
 	a, b := n.Host(l.A.Host), n.Host(l.B.Host)
 	mtu := l.MTU
@@ -133,9 +136,10 @@ func (n *Net) link(l Link) {
 	}
 	err := a.Do(func() error {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU = l.A.Interface, mtu
+		attrs.Name, attrs.MTU, attrs.NumRxQueues, attrs.NumTxQueues = l.A.Interface, mtu, l.Queues, l.Queues
 		return netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: attrs, PeerName: l.B.Interface, PeerMTU: uint32(mtu), PeerNamespace: netlink.NsFd(b.net.Fd()),
+			PeerNumRxQueues: uint32(l.Queues), PeerNumTxQueues: uint32(l.Queues),
 		})
 	})
 	if err != nil {
