@@ -46,8 +46,8 @@
 // with a net.Conn, and Close ends every wait. [Socket.Poll] waits for both directions
 // at once, with a timeout of its own. The kernel tells nobody who waits
 // that the interface went down or was deleted (xsk_poll in net/xdp/xsk.c reports
-// nothing then, Linux 6.18). It is noticed when a wait begins. Whoever waits without
-// a deadline should watch the link, too.
+// nothing then, Linux 6.18). It is noticed when a wait begins, though a wait looks every
+// 100 ms at most. Whoever waits without a deadline should watch the link, too.
 //
 // # Memory
 //

@@ -5,6 +5,7 @@ package xsk
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +50,9 @@ func (s *Socket) WaitRead() error {
 	return s.rxErr
 }
 
+// lookTime is how often a wait looks whether the interface is there.
+const lookTime = 100 * time.Millisecond
+
 // isReadable is called by the poller before it parks the caller and whenever the
 // kernel says that something came. It reports whether waiting is over.
 func (s *Socket) isReadable(fd uintptr) bool {
@@ -58,8 +62,13 @@ func (s *Socket) isReadable(fd uintptr) bool {
 	if s.rx.closed || s.rx.rx.ready(1) > 0 {
 		return true
 	}
-	// Before a sleep one system call more costs little. It wakes a driver that
-	// stopped for want of frames, and tells that the interface has gone.
+	// A driver that stopped for want of frames asks to be woken. The same system
+	// call, which is dear, tells that the interface has gone.
+	now := time.Now()
+	if !s.rx.fill.wants() && now.Sub(s.rxLooked) < lookTime {
+		return false
+	}
+	s.rxLooked = now
 	if err := s.wakeRx(int(fd)); err != nil {
 		s.rxErr = err
 		return true

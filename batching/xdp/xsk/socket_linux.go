@@ -36,8 +36,9 @@ type Socket struct {
 	rx receiver
 	tx sender
 
-	rxErr error // of the last readable; rx.mu guards it
-	txErr error // of the last writable; tx.mu guards it
+	rxErr    error     // of the last readable; rx.mu guards it
+	rxLooked time.Time // when a wait last looked at the interface; likewise
+	txErr    error     // of the last writable; tx.mu guards it
 
 	poll poller
 
